@@ -1,0 +1,115 @@
+"""The only place that runs programs: argument lists, a time limit, no shell, and a sandbox for hostile input.
+
+A program dies with the thread's process (`setpriv --pdeathsig`), inherits no file but the ones named, and sees no
+secret on its argument list, since every user of the machine can read that.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from breezeblock.errors import CommandFailed
+
+POLL_SECONDS = 0.2
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program that reads hostile input may use. Bytes and seconds."""
+
+    address_space: int = 1 << 30
+    cpu_seconds: int = 60
+    open_files: int = 64
+    file_size: int | None = None
+    network: bool = False
+    user: int | None = 65534
+    """Runs as this user id (and group) where the service itself is root; None keeps the user."""
+
+
+class Completed(msgspec.Struct, frozen=True):
+    """What a program that ended well printed."""
+
+    stdout: bytes
+    stderr: bytes
+
+
+def find(program: str, package: str) -> str:
+    """The path of a program; raises `CommandFailed` naming the Debian package that has it."""
+    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        raise CommandFailed(f"The program {program} is not installed; it is in the Debian package {package}.")
+    return path
+
+
+def _wrapped(argv: Sequence[str], limits: Limits | None) -> list[str]:
+    wrapped = ["setpriv", "--pdeathsig", "KILL"]
+    if limits is None:
+        return [*wrapped, *argv]
+    root = os.geteuid() == 0
+    if limits.user is not None and root:
+        uid = str(limits.user)
+        wrapped += ["--reuid", uid, "--regid", uid, "--clear-groups"]
+    wrapped += ["--no-new-privs", "prlimit", f"--as={limits.address_space}", f"--cpu={limits.cpu_seconds}"]
+    wrapped += [f"--nofile={limits.open_files}", "--core=0"]
+    if limits.file_size is not None:
+        wrapped.append(f"--fsize={limits.file_size}")
+    if not limits.network and root:
+        # the namespace is entered before privileges fall
+        return ["unshare", "--net", *wrapped, "--", *argv]
+    return [*wrapped, "--", *argv]
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    limits: Limits | None = None,
+    stdin: bytes | None = None,
+    pass_fds: Sequence[int] = (),
+    while_running: Callable[[], None] | None = None,
+) -> Completed:
+    """Run a program to its end. `while_running` is called about five times a second and may raise to stop it.
+
+    Raises:
+        CommandFailed: it ended with an error, by a signal, or not within `timeout` seconds.
+        Cancelled: whatever `while_running` raised, after the program was killed.
+    """
+    process = subprocess.Popen(
+        _wrapped(argv, limits),
+        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=pass_fds,
+        env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+    )
+    waited = 0.0
+    pending = stdin
+    while True:
+        try:
+            stdout, stderr = process.communicate(pending, timeout=POLL_SECONDS if while_running else timeout)
+            break
+        except subprocess.TimeoutExpired:
+            pending = None
+            waited += POLL_SECONDS if while_running else timeout
+            try:
+                if waited >= timeout:
+                    raise CommandFailed(f"{argv[0]} did not end within {timeout:.0f} s and was killed.")
+                if while_running:
+                    while_running()
+            except BaseException:
+                process.kill()
+                process.communicate()
+                raise
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        raise CommandFailed(f"{os.path.basename(argv[0])} was ended by {name}. {_tail(stderr)}".strip())
+    if process.returncode:
+        raise CommandFailed(f"{os.path.basename(argv[0])} failed ({process.returncode}): {_tail(stderr)}")
+    return Completed(stdout, stderr)
+
+
+def _tail(stderr: bytes) -> str:
+    return stderr.decode(errors="replace").strip()[-500:]

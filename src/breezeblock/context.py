@@ -1,0 +1,26 @@
+"""Who asks: the context of a request, carried from the API to the flow it starts."""
+
+import uuid
+
+import msgspec
+
+
+class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
+    """User, project and roles of one request. Holds no token: contexts are stored with flows, secrets are not."""
+
+    user_id: str
+    project_id: str
+    roles: tuple[str, ...] = ()
+    is_admin: bool = False
+    request_id: str = msgspec.field(default_factory=lambda: f"req-{uuid.uuid4()}")
+
+    def as_internal_tenant(self, project_id: str, user_id: str) -> "RequestContext":
+        """The same request on behalf of the internal tenant, who owns the volumes of the image-volume cache."""
+        return RequestContext(
+            user_id=user_id, project_id=project_id, roles=("service",), is_admin=True, request_id=self.request_id
+        )
+
+
+def admin_context() -> RequestContext:
+    """The service itself, for work that nobody asked for: sweeps, periodic flows."""
+    return RequestContext(user_id="breezeblock", project_id="", roles=("admin",), is_admin=True)

@@ -1,0 +1,174 @@
+"""The contract between Breezeblock and a storage: what a driver is asked, and what it promises.
+
+The verbs and words are Cinder's (`cinder/interface/volume_driver.py`), so an author of a Cinder driver is at home.
+They are typed: frozen records in, a `model_update` (or nothing) out.
+
+Promises that hold for every verb:
+
+* **It may be called twice.** A worker can die between any two lines, and the flow calls the verb again with the same
+  arguments. A create finds what is already there *complete* and returns as if it had just made it; what it finds half
+  made it removes or finishes. A delete of what is gone succeeds.
+* **It publishes by one atomic act.** Whatever is visible under a `storage_name` is whole and on stable storage, and
+  says what it was made of (its completion record). What is being built lies under another name.
+* **It fails in kinds.** `BackendNotFound`, `BackendInUse`, `BackendOutOfSpace`, `BackendTransient`,
+  `NotSupportedByBackend`; anything else is a `DriverError`. After any failure of a create nothing is left.
+* **It blocks**, and is called from several threads at once, never twice at once for the same object.
+* **It imports nothing** of api, services, flows, db or images: what fills a volume is passed in.
+
+Sizes of volumes are GiB in records (`volume.size`), everything else is bytes. `tests/drivers` runs the conformance
+suite (`breezeblock.drivers.conformance`) on every driver; that suite is the specification where words are not enough.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from breezeblock.model.image import Image
+from breezeblock.model.pool import Pool
+from breezeblock.model.snapshot import Snapshot
+from breezeblock.model.volume import ModelUpdate, Volume
+
+ConnectionInfo = dict[str, Any]
+"""`{"driver_volume_type": str, "data": {...}}`, as os-brick and Cinder's API know it."""
+
+Connector = dict[str, Any]
+"""What a host says of itself to be connected: host, ip, initiator, nqn, …"""
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a driver can do beyond the required verbs. The conformance suite checks each claim."""
+
+    clone_image: bool = False
+    """May make a volume of an image by itself (rung 1)."""
+    replication: bool = False
+    """Implements `Replicates`."""
+    online_extend: bool = False
+    """A volume may grow while it is attached."""
+    multiattach: bool = False
+    thin: bool = True
+    thick: bool = False
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """A run of bytes of a source: `data` false means it reads as zeros."""
+
+    offset: int
+    length: int
+    data: bool
+
+
+class BlockSource(Protocol):
+    """Something that bytes are read from, such as a volume that is backed up."""
+
+    size: int
+    """Bytes."""
+
+    def extents(self) -> Iterator[Extent]:
+        """The whole of it in order, as runs of data and of zeros."""
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Exactly `length` bytes, less only at the end."""
+
+
+class BlockTarget(Protocol):
+    """Something empty that reads as zeros, to be filled. Ranges never written stay holes."""
+
+    size: int
+    """Bytes."""
+    uri: str
+    """Where qemu-img writes to it with `-n -f raw`: a path, or a URI it knows."""
+
+    def pwrite(self, data: bytes | memoryview, offset: int) -> None:
+        """Write all of `data`; raises `BackendOutOfSpace` when the storage is full."""
+
+
+Fill = Callable[[BlockTarget], None]
+"""Writes the content of a new volume. Raising leaves the volume unfilled; it may be called again after a crash."""
+
+
+class Driver(Protocol):
+    """The required verbs. One object a backend, made by the entry point's `open_driver(settings)`."""
+
+    capabilities: Capabilities
+
+    def check_for_setup_error(self) -> None:
+        """Look whether the storage can be used at all; called once at start. Raises `ConfigError` that says what to do."""
+
+    def get_volume_stats(self) -> list[Pool]:
+        """The pools with their capacities, measured now."""
+
+    def create_volume(self, volume: Volume) -> ModelUpdate:
+        """Make an empty volume that reads as zeros. A volume already filled stays as it is."""
+
+    def delete_volume(self, volume: Volume) -> None:
+        """Remove the volume and all half-made remains of it. Raises `BackendInUse` while it is exported.
+
+        Its snapshots and clones live on, whatever the order of deletion.
+        """
+
+    def extend_volume(self, volume: Volume, new_size: int) -> None:
+        """Grow to `new_size` GiB; already that large is done."""
+
+    def create_snapshot(self, snapshot: Snapshot, volume: Volume) -> ModelUpdate:
+        """Keep the volume's content of this moment; constant time; also while it is exported."""
+
+    def delete_snapshot(self, snapshot: Snapshot) -> None:
+        """Remove the snapshot; volumes made of it live on."""
+
+    def create_volume_from_snapshot(self, volume: Volume, snapshot: Snapshot) -> ModelUpdate:
+        """Make a volume of a snapshot, at `volume.size`, which is at least the snapshot's."""
+
+    def create_cloned_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+        """Make a volume of another, at `volume.size`, which is at least the source's."""
+
+    def copy_image_to_volume(self, volume: Volume, content: str, fill: Fill) -> None:
+        """Fill a volume that `create_volume` made, and put it on stable storage.
+
+        `content` names what it is filled with (such as `image:<id>:<checksum>`) and goes into the completion record:
+        called again with the same `content` after success, it does not fill again; after a broken fill, or with other
+        content, it starts from a volume that reads as zeros.
+        """
+
+    def open_volume(self, volume: Volume | Snapshot) -> AbstractContextManager[BlockSource]:
+        """Read a volume or snapshot that nobody writes to, for a backup or a copy elsewhere."""
+
+    def initialize_connection(self, volume: Volume, connector: Connector) -> ConnectionInfo:
+        """Export the volume if it is not, and say how `connector` opens it."""
+
+    def terminate_connection(self, volume: Volume, connector: Connector | None) -> None:
+        """Withdraw the export for this connector, or for all (None). Not exported is done."""
+
+    def ensure_export(self, volume: Volume) -> None:
+        """Called at start for each attached volume: the export is there again, clients that are connected stay so."""
+
+    def list_objects(self) -> Iterator[str]:
+        """Every `storage_name` the storage holds, half-made ones with a trailing `.tmp`."""
+
+
+@runtime_checkable
+class ClonesImages(Protocol):
+    """Optional: makes a volume of an image by itself, in constant time (rung 1 of the image ladder)."""
+
+    def clone_image(self, volume: Volume, image: Image, path: str | None) -> tuple[ModelUpdate, bool]:
+        """`(model_update, True)` with the volume made at `volume.size`, or raises `NotSupportedByBackend(reason)`.
+
+        `path` is the image's file on this machine where the image service knows one; its header has been inspected.
+        `image.locations` and `image.direct_url` are as the image service tells them.
+        `({}, False)` is understood as a decline too, as Cinder's drivers answer it.
+        """
+
+
+@runtime_checkable
+class Replicates(Protocol):
+    """Optional: keeps a replica of volumes elsewhere (Ocata's replication)."""
+
+    def update_replica(self, volume: Volume) -> ModelUpdate:
+        """Bring the replica in step with the volume; says so in `replicated_at` and `replication_status`."""
+
+    def delete_replica(self, volume: Volume) -> None:
+        """Remove the replica; gone is done."""
+
+    def create_replica_test_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+        """Make a volume of the replica of `source`, as it was when last in step."""

@@ -1,0 +1,1 @@
+"""Frozen records of what the service keeps, and the table of legal state moves."""

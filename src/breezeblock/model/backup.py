@@ -1,0 +1,34 @@
+"""A backup of a volume, kept outside its storage."""
+
+import msgspec
+
+
+class Backup(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table `backups`. `size` is the volume's in GiB, `object_count` the number of stored chunks."""
+
+    id: str
+    project_id: str
+    user_id: str
+    volume_id: str
+    snapshot_id: str | None = None
+    parent_id: str | None = None
+    name: str | None = None
+    description: str | None = None
+    status: str
+    size: int
+    container: str | None = None
+    object_count: int = 0
+    service: str = "directory"
+    service_metadata: str | None = None
+    fail_reason: str | None = None
+    restore_volume_id: str | None = None
+    availability_zone: str | None = None
+    host: str | None = None
+    """`host@backend` of the worker that made it and can read it."""
+    volume_type_id: str | None = None
+    volume_bootable: bool = False
+    image_metadata: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+    data_timestamp: str | None = None
+    created_at: str
+    updated_at: str | None = None

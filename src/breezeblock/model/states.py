@@ -1,0 +1,79 @@
+"""The state machine of volumes, snapshots and backups as one table of legal moves.
+
+A move is named by what is done. Every change of a status in the database goes through `db.moves.move`, which is a
+compare-and-swap on this table: a row whose status a move does not start from is left alone.
+"""
+
+import msgspec
+
+ANY: frozenset[str] = frozenset()
+"""As a start: from every status."""
+
+
+class Move(msgspec.Struct, frozen=True):
+    """From any of these statuses to one of those. A move with one end needs no `to` where it is made."""
+
+    start: frozenset[str]
+    end: tuple[str, ...]
+
+    def allows(self, status: str) -> bool:
+        """Whether the move may start from `status`."""
+        return self.start is ANY or status in self.start
+
+
+def _move(start: str, *end: str) -> Move:
+    return Move(ANY if start == "*" else frozenset(start.split()), end)
+
+
+VOLUME_MOVES: dict[str, Move] = {
+    "download": _move("creating downloading", "downloading"),
+    "create_done": _move("creating downloading", "available"),
+    "create_failed": _move("creating downloading", "error"),
+    "delete": _move("available error error_restoring error_extending error_managing", "deleting"),
+    "force_delete": _move("*", "deleting"),
+    "delete_failed": _move("deleting", "error_deleting"),
+    "delete_busy": _move("deleting", "available"),
+    "extend": _move("available in-use", "extending"),
+    "extend_done": _move("extending", "available", "in-use"),
+    "extend_failed": _move("extending", "error_extending"),
+    "reserve": _move("available reserved downloading in-use", "reserved"),
+    "attach": _move("available reserved attaching in-use", "attaching"),
+    "attach_done": _move("reserved attaching in-use available", "in-use"),
+    "detach_done": _move("reserved attaching in-use detaching", "available", "in-use", "reserved"),
+    "backup": _move("available in-use", "backing-up"),
+    "backup_done": _move("backing-up", "available", "in-use"),
+    "restore": _move("available creating", "restoring-backup"),
+    "restore_done": _move("restoring-backup", "available"),
+    "restore_failed": _move("restoring-backup", "error_restoring"),
+    "upload": _move("available in-use", "uploading"),
+    "upload_done": _move("uploading", "available", "in-use"),
+    "reset_status": _move(
+        "*",
+        *"creating available deleting error error_deleting attaching detaching in-use maintenance extending "
+        "error_extending uploading downloading reserved backing-up restoring-backup error_restoring".split(),
+    ),
+}
+
+SNAPSHOT_MOVES: dict[str, Move] = {
+    "create_done": _move("creating", "available"),
+    "create_failed": _move("creating", "error"),
+    "delete": _move("available error", "deleting"),
+    "force_delete": _move("*", "deleting"),
+    "delete_failed": _move("deleting", "error_deleting"),
+    "delete_busy": _move("deleting", "available"),
+    "reset_status": _move("*", "creating", "available", "deleting", "error", "error_deleting"),
+}
+
+BACKUP_MOVES: dict[str, Move] = {
+    "create_done": _move("creating", "available"),
+    "create_failed": _move("creating", "error"),
+    "restore": _move("available", "restoring"),
+    "restore_done": _move("restoring", "available"),
+    "delete": _move("available error", "deleting"),
+    "delete_failed": _move("deleting", "error_deleting"),
+}
+
+PASSING = frozenset(
+    "creating downloading deleting extending uploading backing-up restoring-backup restoring retyping reverting".split()
+)
+"""Statuses that must have a live flow behind them."""
