@@ -55,7 +55,7 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("backup_posix_path", help="Directory of backups. Default: backups in the data directory."),
     cfg.IntOpt("replica_refresh_interval", default=300, min=1, help="Seconds between refreshes of replicas."),
     cfg.IntOpt("backend_stats_polling_interval", default=30, min=1, help="Seconds between capacity reports."),
-    cfg.IntOpt("flow_threads", default=16, min=1, help="Flows that a worker runs at once."),
+    cfg.IntOpt("flow_threads", default=32, min=1, help="Flows that a worker runs at once."),
     cfg.IntOpt(
         "max_flow_attempts", default=10, min=1, help="How often a flow is taken up after a crash of its worker."
     ),

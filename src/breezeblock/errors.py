@@ -101,6 +101,10 @@ class ServiceUnavailable(BreezeblockError):
     status = 503
 
 
+class DatabaseUnavailable(ServiceUnavailable):
+    """The database does not answer; try again later."""
+
+
 class NoValidBackend(BreezeblockError):
     """No backend has room and the qualities asked for."""
 

@@ -1,0 +1,1 @@
+"""The database: tables, connections, and one module of queries for each noun."""

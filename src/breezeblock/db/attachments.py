@@ -1,0 +1,47 @@
+"""Queries on attachments."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from breezeblock.db import records, tables
+from breezeblock.errors import NotFound
+from breezeblock.model import clock
+from breezeblock.model.attachment import Attachment
+
+_table = tables.attachments
+
+
+def insert(connection: Connection, attachment: Attachment) -> None:
+    """Add an attachment."""
+    records.insert(connection, _table, attachment)
+
+
+def find(connection: Connection, attachment_id: str) -> Attachment | None:
+    """The attachment, or None."""
+    return records.fetch_one(connection, sa.select(_table).where(_table.c.id == attachment_id), Attachment)
+
+
+def get(connection: Connection, attachment_id: str, project_id: str | None = None) -> Attachment:
+    """The attachment; of that project where one is given. Raises `NotFound`."""
+    attachment = find(connection, attachment_id)
+    if attachment is None or (project_id is not None and attachment.project_id != project_id):
+        raise NotFound(f"Volume attachment could not be found with filter: attachment_id = {attachment_id}.")
+    return attachment
+
+
+def of_volume(connection: Connection, volume_id: str) -> list[Attachment]:
+    """The attachments of a volume, the oldest first."""
+    query = sa.select(_table).where(_table.c.volume_id == volume_id).order_by(_table.c.created_at, _table.c.id)
+    return records.fetch_all(connection, query, Attachment)
+
+
+def update(connection: Connection, attachment_id: str, **values: Any) -> None:
+    """Set columns."""
+    connection.execute(sa.update(_table).where(_table.c.id == attachment_id).values(updated_at=clock.now(), **values))
+
+
+def remove(connection: Connection, attachment_id: str) -> None:
+    """Forget an attachment."""
+    connection.execute(sa.delete(_table).where(_table.c.id == attachment_id))

@@ -1,0 +1,51 @@
+"""Queries on backups."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from breezeblock.db import records, tables
+from breezeblock.errors import NotFound
+from breezeblock.model import clock
+from breezeblock.model.backup import Backup
+
+_table = tables.backups
+
+
+def insert(connection: Connection, backup: Backup) -> None:
+    """Add a backup."""
+    records.insert(connection, _table, backup)
+
+
+def find(connection: Connection, backup_id: str) -> Backup | None:
+    """The backup, or None."""
+    return records.fetch_one(connection, sa.select(_table).where(_table.c.id == backup_id), Backup)
+
+
+def get(connection: Connection, backup_id: str, project_id: str | None = None) -> Backup:
+    """The backup; of that project where one is given. Raises `NotFound`."""
+    backup = find(connection, backup_id)
+    if backup is None or (project_id is not None and backup.project_id != project_id):
+        raise NotFound(f"Backup {backup_id} could not be found.")
+    return backup
+
+
+def update(connection: Connection, backup_id: str, **values: Any) -> None:
+    """Set columns; the status is not among them (see `db.moves`)."""
+    assert "status" not in values
+    connection.execute(sa.update(_table).where(_table.c.id == backup_id).values(updated_at=clock.now(), **values))
+
+
+def remove(connection: Connection, backup_id: str) -> None:
+    """Forget a backup that is gone from its store."""
+    connection.execute(sa.delete(_table).where(_table.c.id == backup_id))
+
+
+def being_used(connection: Connection, backup_id: str) -> int:
+    """How many volumes are being made of this backup right now."""
+    volumes = tables.volumes
+    query = sa.select(sa.func.count()).where(
+        volumes.c.backup_id == backup_id, volumes.c.status.in_(["creating", "restoring-backup"])
+    )
+    return int(connection.execute(query).scalar_one())

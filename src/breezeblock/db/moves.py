@@ -1,0 +1,49 @@
+"""Changes of status: the only statements that write one, each a compare-and-swap on the table of legal moves."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from breezeblock.db import tables
+from breezeblock.errors import InvalidState, NotFound
+from breezeblock.model import clock
+from breezeblock.model.states import BACKUP_MOVES, SNAPSHOT_MOVES, VOLUME_MOVES, Move
+
+_MACHINES: dict[str, tuple[sa.Table, dict[str, Move]]] = {
+    "volume": (tables.volumes, VOLUME_MOVES),
+    "snapshot": (tables.snapshots, SNAPSHOT_MOVES),
+    "backup": (tables.backups, BACKUP_MOVES),
+}
+
+
+def try_move(
+    connection: Connection, noun: str, resource_id: str, move: str, to: str | None = None, **values: Any
+) -> bool:
+    """Move a volume, snapshot or backup and set further columns with it; False when its status does not allow it.
+
+    `to` is needed where the move has several ends. The status it had is kept in `previous_status` of a volume.
+    """
+    table, moves = _MACHINES[noun]
+    step = moves[move]
+    end = to if to is not None else step.end[0]
+    if end not in step.end or (to is None and len(step.end) > 1):
+        raise ValueError(f"The move {move} of a {noun} does not end in {to}.")
+    change = sa.update(table).where(table.c.id == resource_id)
+    if step.start:
+        change = change.where(table.c.status.in_(sorted(step.start)))
+    if noun == "volume":
+        values.setdefault("previous_status", table.c.status)
+    return connection.execute(change.values(status=end, updated_at=clock.now(), **values)).rowcount == 1
+
+
+def move(connection: Connection, noun: str, resource_id: str, move: str, to: str | None = None, **values: Any) -> None:
+    """As `try_move`, but raises `InvalidState` or `NotFound` where it did not happen."""
+    if try_move(connection, noun, resource_id, move, to, **values):
+        return
+    table, moves = _MACHINES[noun]
+    status = connection.execute(sa.select(table.c.status).where(table.c.id == resource_id)).scalar_one_or_none()
+    if status is None:
+        raise NotFound(f"{noun.capitalize()} {resource_id} could not be found.")
+    allowed = ", ".join(sorted(moves[move].start))
+    raise InvalidState(f"Invalid {noun}: {noun.capitalize()} {resource_id} status must be {allowed}, but is {status}.")

@@ -1,0 +1,138 @@
+"""Queries on operations, and the requests for flows that stand behind those that are not finished."""
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from breezeblock.context import RequestContext
+from breezeblock.db import records, tables, wake
+from breezeblock.model import clock
+from breezeblock.model.operation import Answer, Operation
+
+_operations = tables.operations
+_requests = tables.flow_requests
+_checkpoints = tables.flow_checkpoints
+
+
+class FlowRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `flow_requests`: a flow that has to run on the slot (`host@backend#0`) that owns it."""
+
+    id: str
+    slot: str
+    flow: str
+    version: int
+    arguments: dict[str, Any]
+    context: dict[str, Any]
+    attempts: int
+    created_at: str
+
+
+def slot_of(host: str) -> str:
+    """The slot that runs the flows of a pool or backend: `host@backend#0`."""
+    return host.partition("#")[0] + "#0"
+
+
+def request_flow(
+    connection: Connection,
+    context: RequestContext,
+    flow: str,
+    *,
+    operation_id: str,
+    slot: str,
+    resource_type: str,
+    resource_id: str,
+    arguments: dict[str, Any],
+    answers: list[Answer] | None = None,
+    project_id: str | None = None,
+    version: int = 1,
+) -> Operation:
+    """Write the operation and the request for its flow, and wake the slot's owner once this commits."""
+    operation = Operation(
+        id=operation_id,
+        kind=flow,
+        resource_type=resource_type,
+        resource_id=resource_id,
+        project_id=project_id or context.project_id,
+        user_id=context.user_id,
+        request_id=context.request_id,
+        answers=answers or [],
+        created_at=clock.now(),
+    )
+    records.insert(connection, _operations, operation)
+    request = FlowRequest(
+        id=operation_id,
+        slot=slot,
+        flow=flow,
+        version=version,
+        arguments=arguments,
+        context=msgspec.to_builtins(context),
+        attempts=0,
+        created_at=operation.created_at,
+    )
+    records.insert(connection, _requests, request)
+    wake.wake(connection, slot)
+    return operation
+
+
+def get(connection: Connection, operation_id: str) -> Operation | None:
+    """One operation."""
+    query = sa.select(_operations).where(_operations.c.id == operation_id)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else msgspec.convert(dict(row._mapping), Operation)
+
+
+def of_resource(connection: Connection, resource_id: str) -> list[Operation]:
+    """All operations of a resource, the newest first."""
+    query = sa.select(_operations).where(_operations.c.resource_id == resource_id)
+    rows = connection.execute(query.order_by(_operations.c.created_at.desc(), _operations.c.id))
+    return [msgspec.convert(dict(row._mapping), Operation) for row in rows]
+
+
+def pending(connection: Connection, slot: str) -> list[FlowRequest]:
+    """The flows a slot has still to run, the oldest first."""
+    query = sa.select(_requests).where(_requests.c.slot == slot).order_by(_requests.c.created_at, _requests.c.id)
+    return records.fetch_all(connection, query, FlowRequest)
+
+
+def count_attempt(connection: Connection, slot: str) -> None:
+    """Note that a worker takes up all that the last owner of this slot left unfinished."""
+    connection.execute(sa.update(_requests).where(_requests.c.slot == slot).values(attempts=_requests.c.attempts + 1))
+
+
+def checkpoints(connection: Connection, flow_id: str) -> dict[str, Any]:
+    """The results of the durable steps that a flow has behind it, by step."""
+    query = sa.select(_checkpoints.c.step, _checkpoints.c.result).where(_checkpoints.c.flow_id == flow_id)
+    return {row.step: row.result for row in connection.execute(query)}
+
+
+def write_checkpoint(connection: Connection, flow_id: str, step: str, result: Any) -> None:
+    """Note that a durable step is done and what it answered."""
+    connection.execute(
+        _checkpoints.insert(), {"flow_id": flow_id, "step": step, "result": result, "created_at": clock.now()}
+    )
+
+
+def update(connection: Connection, operation_id: str, **values: Any) -> None:
+    """Set columns of an operation."""
+    connection.execute(sa.update(_operations).where(_operations.c.id == operation_id).values(**values))
+
+
+def finish(connection: Connection, operation_id: str, state: str, had_checkpoints: bool, **values: Any) -> None:
+    """End an operation, and with it the request and the checkpoints of its flow."""
+    update(connection, operation_id, state=state, step=None, finished_at=clock.now(), **values)
+    connection.execute(sa.delete(_requests).where(_requests.c.id == operation_id))
+    if had_checkpoints:
+        connection.execute(sa.delete(_checkpoints).where(_checkpoints.c.flow_id == operation_id))
+
+
+def cancel_requested(connection: Connection, operation_id: str) -> bool:
+    """Whether somebody asked for this operation to stop."""
+    query = sa.select(_operations.c.cancel_requested).where(_operations.c.id == operation_id)
+    return bool(connection.execute(query).scalar_one_or_none())
+
+
+def is_pending(connection: Connection, flow_id: str) -> bool:
+    """Whether a flow has still to run."""
+    return connection.execute(sa.select(_requests.c.id).where(_requests.c.id == flow_id)).first() is not None
