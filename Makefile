@@ -1,0 +1,54 @@
+# Every command of a developer's day. `make help` lists them; CONTRIBUTING.md says more.
+SHELL := /bin/bash
+BIN := .venv/bin
+DATA_DIR ?= .demo
+LISTEN ?= 127.0.0.1:8776
+UV_COMPILE := $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 $(ARGS)
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test test-real test-real-smoke lint format bench pins clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## install everything needed, into .venv and from Debian
+
+.venv/.ready: scripts/setup pyproject.toml requirements/dev.txt requirements/uv.txt
+	@scripts/setup
+
+demo: setup ## show the six sources of a volume on a running service, then stop it
+	@$(BIN)/python scripts/demo.py
+
+serve: setup ## run the service in the foreground (DATA_DIR=.demo LISTEN=127.0.0.1:8776)
+	@$(BIN)/breezeblock serve --data-dir $(DATA_DIR) --listen $(LISTEN)
+
+test: setup ## run all tests that need nothing but this machine
+	@$(BIN)/pytest --ignore=tests/real $(ARGS)
+
+test-real: setup ## run the tests against real Keystone and Glance, installed by the tests
+	@$(BIN)/pytest tests/real $(ARGS)
+
+test-real-smoke: setup ## one tour with the openstack client against real Keystone and Glance
+	@$(BIN)/pytest tests/real/test_smoke.py $(ARGS)
+
+lint: setup ## check style, types and the floors of the house
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## bring the style in order
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup ## measure, and compare with the Cinder at BENCH_PEER_ENDPOINT if set
+	@$(BIN)/python -m bench $(ARGS)
+
+pins: setup ## write the pins in requirements/ anew (ARGS=--upgrade takes the newest versions)
+	$(UV_COMPILE) requirements/uv.in -o requirements/uv.txt
+	$(UV_COMPILE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	$(UV_COMPILE) pyproject.toml --all-extras -o requirements/runtime.txt
+	$(UV_COMPILE) requirements/peers.in -o requirements/peers.txt
+
+clean: ## remove what make made in the tree
+	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
