@@ -1,0 +1,57 @@
+"""Quota: checked against the sum of the rows, in the transaction that adds the row. Nothing is reserved."""
+
+from sqlalchemy.engine import Connection
+
+from breezeblock.config import Settings
+from breezeblock.db import quotas
+from breezeblock.errors import OverQuota
+
+RESOURCES = ("volumes", "snapshots", "gigabytes", "backups", "backup_gigabytes")
+
+
+def limits(connection: Connection, settings: Settings, project_id: str) -> dict[str, int]:
+    """A project's limits by resource; -1 is without limit."""
+    defaults = {resource: int(settings.default[f"quota_{resource}"]) for resource in RESOURCES}
+    defaults["per_volume_gigabytes"] = int(settings.per_volume_size_limit)
+    return defaults | quotas.limits(connection, project_id)
+
+
+def in_use(usage: quotas.Usage, settings: Settings) -> dict[str, int]:
+    """What counts against each limit; snapshots count as gigabytes unless `no_snapshot_gb_quota`."""
+    snapshots = 0 if settings.no_snapshot_gb_quota else usage.snapshot_gigabytes
+    return {
+        "volumes": usage.volumes,
+        "snapshots": usage.snapshots,
+        "gigabytes": usage.volume_gigabytes + snapshots,
+        "backups": usage.backups,
+        "backup_gigabytes": usage.backup_gigabytes,
+    }
+
+
+def check(connection: Connection, settings: Settings, project_id: str, **more: int) -> None:
+    """Whether a project may have so much more of each resource. Raises `OverQuota` naming the first it may not."""
+    allowed = limits(connection, settings, project_id)
+    used = in_use(quotas.usage(connection, project_id), settings)
+    for resource, amount in more.items():
+        limit = allowed[resource]
+        if limit >= 0 and amount > 0 and used[resource] + amount > limit:
+            raise OverQuota(
+                f"{_WORDS[resource]} of {limit} exceeded for quota '{resource}': {used[resource]} are in use and "
+                f"{amount} more were asked for. Delete something or ask for a larger quota."
+            )
+
+
+def check_volume_size(connection: Connection, settings: Settings, project_id: str, size: int) -> None:
+    """Whether one volume may be so large (GiB). Raises `OverQuota`."""
+    limit = limits(connection, settings, project_id)["per_volume_gigabytes"]
+    if 0 <= limit < size:
+        raise OverQuota(f"A volume of {size} GiB is larger than the limit of {limit} GiB for one volume.")
+
+
+_WORDS = {
+    "volumes": "Maximum number of volumes",
+    "snapshots": "Maximum number of snapshots",
+    "gigabytes": "Maximum of GiB",
+    "backups": "Maximum number of backups",
+    "backup_gigabytes": "Maximum of GiB of backups",
+}

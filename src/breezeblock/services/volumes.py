@@ -1,0 +1,299 @@
+"""Use cases of volumes: create, plan, update, extend, delete."""
+
+import uuid
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from breezeblock.config import Settings
+from breezeblock.context import RequestContext
+from breezeblock.db import attachments, moves, operations, outbox, pools, snapshots, volume_types, volumes
+from breezeblock.db.connect import Database
+from breezeblock.errors import BreezeblockError, InvalidInput, InvalidState
+from breezeblock.images.catalog import ImageCatalog
+from breezeblock.model import clock
+from breezeblock.model.image import Image
+from breezeblock.model.sources import FromBackup, FromImage, Snap, SourceVol, tag_of
+from breezeblock.model.volume import Volume
+from breezeblock.model.volume_type import VolumeType
+from breezeblock.scheduling import placement, quota
+from breezeblock.scheduling.admission import admit_volume
+from breezeblock.scheduling.placement import Wanted
+from breezeblock.services import sources
+from breezeblock.services.sources import Source
+
+
+class CreateVolume(sources.Request, frozen=True, kw_only=True):
+    """What a client asks for, with Cinder's names. `size` is GiB; the sources are those of `sources.Request`."""
+
+    size: int | None = None
+    name: str | None = None
+    description: str | None = None
+    availability_zone: str | None = None
+    volume_type: str | None = None
+    """Name or id."""
+    metadata: dict[str, str] = {}
+
+
+class _Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A request settled: the volume's draft, what it is made of, and where it may lie."""
+
+    draft: Volume
+    source: Source
+    wanted: Wanted
+
+
+def create_volume(
+    database: Database, settings: Settings, catalog: ImageCatalog, context: RequestContext, request: CreateVolume
+) -> Volume:
+    """Admit a volume and have it made: row, event and flow request commit together. Returns it in `creating`.
+
+    Mirrors POST /v3/volumes of Cinder. Raises the errors of `sources`, `OverQuota`, `NoValidBackend`, `InvalidInput`.
+    """
+    image = _image_of(catalog, context, request)
+    with database.begin() as connection:
+        plan = _settle(connection, settings, context, request, image)
+        volume, answers = admit_volume(connection, settings, plan.draft, plan.wanted)
+        operation_id = str(uuid.uuid4())
+        outbox.volume_event(connection, "create.start", volume, operation_id)
+        operations.request_flow(
+            connection,
+            context,
+            "create_volume",
+            operation_id=operation_id,
+            slot=operations.slot_of(volume.host or ""),
+            resource_type="volume",
+            resource_id=volume.id,
+            project_id=volume.project_id,
+            arguments={"volume_id": volume.id, "spec": msgspec.to_builtins(plan.source.spec)},
+            answers=answers,
+        )
+    return volume
+
+
+def plan_volume(
+    database: Database, settings: Settings, catalog: ImageCatalog, context: RequestContext, request: CreateVolume
+) -> dict[str, object]:
+    """What `create_volume` would do and why; changes nothing. A refusal is part of the answer, not an error."""
+    try:
+        image = _image_of(catalog, context, request)
+        with database.read() as connection:
+            plan = _settle(connection, settings, context, request, image)
+            quota.check_volume_size(connection, settings, context.project_id, plan.draft.size)
+            quota.check(connection, settings, context.project_id, volumes=1, gigabytes=plan.draft.size)
+            chosen = placement.place(connection, plan.wanted)
+    except BreezeblockError as error:
+        return {"possible": False, "reason": error.message, "code": error.status}
+    return {
+        "possible": True,
+        "source": tag_of(plan.source.spec),
+        "size": plan.draft.size,
+        "volume_type_id": plan.draft.volume_type_id,
+        "host": chosen.pool.name,
+        "availability_zone": chosen.pool.availability_zone,
+        "quota": {"volumes": 1, "gigabytes": plan.draft.size},
+        "answers": [msgspec.to_builtins(answer) for answer in chosen.answers],
+    }
+
+
+def _image_of(catalog: ImageCatalog, context: RequestContext, request: CreateVolume) -> Image | None:
+    sources.only_one(request)
+    return sources.find_image(catalog, context, request.image_ref) if request.image_ref is not None else None
+
+
+def _settle(
+    connection: Connection, settings: Settings, context: RequestContext, request: CreateVolume, image: Image | None
+) -> _Plan:
+    source = sources.of_image(image) if image else sources.resolve(connection, context, request)
+    size = _size(request, source)
+    if image:
+        _check_image_fits(image, size)
+    volume_type = _type_of(connection, settings, request, source)
+    spec = source.spec
+    replicated = volume_type.wants("replication_enabled")
+    draft = Volume(
+        id=str(uuid.uuid4()),
+        project_id=context.project_id,
+        user_id=context.user_id,
+        name=request.name,
+        description=request.description,
+        size=size,
+        status="creating",
+        volume_type_id=volume_type.id,
+        snapshot_id=spec.snapshot_id if isinstance(spec, Snap) else None,
+        source_volid=spec.source_volid if isinstance(spec, SourceVol) else None,
+        image_id=spec.image_id if isinstance(spec, FromImage) else None,
+        backup_id=spec.backup_id if isinstance(spec, FromBackup) else None,
+        multiattach=volume_type.wants("multiattach"),
+        metadata=request.metadata,
+        admin_metadata=_provisioning(volume_type),
+        replication_status="enabled" if replicated else None,
+        created_at=clock.now(),
+    )
+    wanted = Wanted(
+        size=size,
+        extra_specs=volume_type.extra_specs,
+        zones=_zones(connection, settings, request, source, volume_type),
+        backend=source.backend,
+    )
+    return _Plan(draft=draft, source=source, wanted=wanted)
+
+
+def _provisioning(volume_type: VolumeType) -> dict[str, str]:
+    """What the driver must know of the type, kept at the volume so that a later change of the type means nothing."""
+    kind = volume_type.extra_specs.get("provisioning:type")
+    return {"provisioning": kind} if kind else {}
+
+
+def _size(request: CreateVolume, source: Source) -> int:
+    if request.size is None:
+        if not source.size_is_default:
+            raise InvalidInput("Invalid input received: size is required: a whole number of GiB greater than 0.")
+        return source.size
+    if request.size < 1:
+        raise InvalidInput(f"Invalid input received: Volume size {request.size} must be an integer greater than 0.")
+    if request.size < source.size and source.size_is_default:
+        raise InvalidInput(
+            f"Invalid input received: Volume size {request.size}GB cannot be smaller than "
+            f"the source's size {source.size}GB. They must be >= source size."
+        )
+    return request.size
+
+
+def _check_image_fits(image: Image, size: int) -> None:
+    """Cinder's checks of an image against a volume's size (volume_utils.check_image_metadata)."""
+    if image.min_disk > size:
+        raise InvalidInput(
+            f"Invalid input received: Volume size {size}GB cannot be smaller than the image minDisk size {image.min_disk}GB."
+        )
+    needed = max(image.size or 0, image.virtual_size or 0)
+    if needed > size << 30:
+        raise InvalidInput(
+            f"Invalid input received: Size of specified image {-(-needed >> 30)}GB is larger than volume size {size}GB."
+        )
+
+
+def _type_of(connection: Connection, settings: Settings, request: CreateVolume, source: Source) -> VolumeType:
+    """The type asked for, else the source's, else the default; as Cinder settles it."""
+    if request.volume_type is not None:
+        return volume_types.get(connection, request.volume_type)
+    if source.type_id is not None:
+        found = volume_types.find(connection, source.type_id)
+        if found is not None:
+            return found
+    return volume_types.get(connection, settings.default_volume_type)
+
+
+def _zones(
+    connection: Connection, settings: Settings, request: CreateVolume, source: Source, volume_type: VolumeType
+) -> tuple[str, ...]:
+    """The zones a volume may lie in. An unknown zone is a 400 unless `allow_availability_zone_fallback`."""
+    known = {pool.availability_zone for pool in pools.all_pools(connection)}
+    asked = request.availability_zone
+    if asked is not None and known and asked not in known:
+        if not settings.allow_availability_zone_fallback:
+            raise InvalidInput(f"Availability zone '{asked}' is invalid.")
+        asked = None
+    zone = asked or source.zone or settings.default_availability_zone
+    if zone is not None:
+        return (zone,)
+    by_type = volume_type.extra_specs.get("RESKEY:availability_zones")
+    return tuple(one.strip() for one in by_type.split(",")) if by_type else ()
+
+
+def update_volume(database: Database, context: RequestContext, volume_id: str, **values: object) -> Volume:
+    """Change name, description or metadata."""
+    with database.begin() as connection:
+        before = volumes.get(connection, volume_id, _project(context))
+        if values:
+            volumes.update(connection, volume_id, **values)
+            outbox.volume_event(connection, "update.start", before, None)
+            outbox.volume_event(connection, "update.end", before, None)
+        return volumes.get(connection, volume_id)
+
+
+def extend_volume(
+    database: Database, settings: Settings, context: RequestContext, volume_id: str, new_size: int, online: bool = False
+) -> None:
+    """Grow a volume to `new_size` GiB; one in use only where `online` (3.42). Raises `InvalidInput`, `InvalidState`."""
+    with database.begin() as connection:
+        volume = volumes.get(connection, volume_id, _project(context))
+        if volume.status == "in-use" and not online:
+            raise InvalidState(f"Invalid volume: Volume {volume_id} status must be available to extend, but is in-use.")
+        if new_size <= volume.size:
+            raise InvalidInput(
+                f"Invalid input received: New size for extend must be greater than current size. "
+                f"(current: {volume.size}, extended: {new_size})."
+            )
+        quota.check_volume_size(connection, settings, volume.project_id, new_size)
+        quota.check(connection, settings, volume.project_id, gigabytes=new_size - volume.size)
+        moves.move(connection, "volume", volume_id, "extend", size=new_size)
+        operation_id = str(uuid.uuid4())
+        outbox.volume_event(connection, "resize.start", volume, operation_id)
+        operations.request_flow(
+            connection,
+            context,
+            "extend_volume",
+            operation_id=operation_id,
+            slot=operations.slot_of(volume.host or ""),
+            resource_type="volume",
+            resource_id=volume_id,
+            project_id=volume.project_id,
+            arguments={"volume_id": volume_id, "old_size": volume.size, "new_size": new_size},
+        )
+
+
+def delete_volume(
+    database: Database, context: RequestContext, volume_id: str, cascade: bool = False, force: bool = False
+) -> None:
+    """Have a volume deleted, with its snapshots where `cascade`; `force` from any status (admin).
+
+    Raises `InvalidState` while it is attached, has snapshots, or is in a status that forbids it.
+    """
+    with database.begin() as connection:
+        volume = volumes.get(connection, volume_id, _project(context))
+        remove_volume(connection, context, volume, cascade=cascade, force=force)
+
+
+def remove_volume(
+    connection: Connection, context: RequestContext, volume: Volume, *, cascade: bool = False, force: bool = False
+) -> None:
+    """As `delete_volume`, in the caller's transaction."""
+    if attachments.of_volume(connection, volume.id):
+        raise InvalidState(f"Invalid volume: Volume {volume.id} is attached and cannot be deleted; detach it first.")
+    kept = snapshots.of_volume(connection, volume.id)
+    if kept and not cascade:
+        raise InvalidState(
+            f"Invalid volume: Volume {volume.id} still has {len(kept)} dependent snapshots; delete them first, or cascade."
+        )
+    for snapshot in kept:
+        moves.move(connection, "snapshot", snapshot.id, "delete")
+    moves.move(connection, "volume", volume.id, "force_delete" if force else "delete")
+    operation_id = str(uuid.uuid4())
+    outbox.volume_event(connection, "delete.start", volume, operation_id)
+    operations.request_flow(
+        connection,
+        context,
+        "delete_volume",
+        operation_id=operation_id,
+        slot=operations.slot_of(volume.host or ""),
+        resource_type="volume",
+        resource_id=volume.id,
+        project_id=volume.project_id,
+        arguments={"volume_id": volume.id},
+    )
+
+
+def reset_status(database: Database, context: RequestContext, volume_id: str, status: str) -> None:
+    """Set a volume's status by hand (admin). Raises `InvalidInput` for a status that cannot be set."""
+    with database.begin() as connection:
+        volumes.get(connection, volume_id, _project(context))
+        try:
+            moves.move(connection, "volume", volume_id, "reset_status", status)
+        except ValueError as error:
+            raise InvalidInput(f"Invalid input received: {status} is no status that can be set.") from error
+
+
+def _project(context: RequestContext) -> str | None:
+    """Whose resources a context may touch: an admin anybody's."""
+    return None if context.is_admin else context.project_id
