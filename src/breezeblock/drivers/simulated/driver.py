@@ -1,0 +1,312 @@
+"""The simulated driver: a small storage in a directory, with everything a storage can do, for tests and to copy from.
+
+It keeps its promises with real bytes, so it can stand in for a storage anywhere; only a snapshot or clone takes as long
+as its data is large (it is a copy), where a storage worth its name takes no time.
+
+To write a driver, copy this directory, take out `@verb` and `faults.py`, put your storage in the place of `Store`, and
+run the conformance suite (docs/drivers.md). Each verb has the same three lines: what is there already, make it under
+another name, publish.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import msgspec
+from oslo_config import cfg
+
+from breezeblock.config import BackendSettings
+from breezeblock.drivers.contract import BlockSource, Capabilities, ConnectionInfo, Connector, Fill
+from breezeblock.drivers.simulated.faults import Call, Faults, verb
+from breezeblock.drivers.simulated.sparse import SparseFile, open_sparse
+from breezeblock.drivers.simulated.store import Record, Store
+from breezeblock.errors import (
+    BackendInUse,
+    BackendNotFound,
+    ConfigError,
+    InvalidInput,
+    NotSupportedByBackend,
+)
+from breezeblock.model import clock
+from breezeblock.model.image import Image
+from breezeblock.model.pool import Pool
+from breezeblock.model.snapshot import Snapshot
+from breezeblock.model.volume import ModelUpdate, Volume
+
+GIB = 1 << 30
+
+OPTIONS: list[cfg.Opt] = [
+    cfg.StrOpt("simulated_path", help="Directory of the storage. Default: simulated-<backend> in the data directory."),
+    cfg.ListOpt("pool_name", help="Names of the pools. Default: one, of the backend's name."),
+    cfg.FloatOpt("simulated_capacity_gb", default=1000.0, min=0.0, help="Capacity of each pool in GiB."),
+    cfg.StrOpt("simulated_provider_location", help="What provider_location says of each volume made."),
+    cfg.BoolOpt("simulated_clone_image", default=False, help="Make volumes of raw images without the ladder's help."),
+    cfg.BoolOpt("simulated_replication", default=False, help="Keep replicas of volumes."),
+    cfg.FloatOpt("simulated_latency", default=0.0, min=0.0, help="Seconds that each verb takes longer."),
+    cfg.ListOpt("simulated_failures", default=[], help="Next calls that fail: VERB:KIND[:TIMES], ..."),
+    cfg.ListOpt("simulated_kill_points", default=[], help="Where the process kills itself, once: VERB:before|after."),
+]
+
+
+def open_driver(settings: BackendSettings) -> "SimulatedDriver":
+    """The entry point. Reads options, touches nothing yet; `check_for_setup_error` is called next."""
+    return SimulatedDriver(settings)
+
+
+class SimulatedDriver:
+    """A storage of sparse files. See `contract.Driver` for what each verb promises."""
+
+    def __init__(self, settings: BackendSettings) -> None:
+        options = settings.read(OPTIONS)
+        self.settings = settings
+        self.root = Path(options["simulated_path"] or settings.data_dir / f"simulated-{settings.name}")
+        self.volumes = Store(self.root / "objects")
+        self.replicas = Store(self.root / "replicas")
+        self.images = self.root / "images"
+        self.pools: list[str] = options["pool_name"] or [settings.name]
+        self.pool_bytes = int(options["simulated_capacity_gb"] * GIB)
+        self.provider_location: str | None = options["simulated_provider_location"]
+        self.capabilities = Capabilities(
+            clone_image=options["simulated_clone_image"],
+            replication=options["simulated_replication"],
+            online_extend=True,
+            multiattach=True,
+        )
+        self.faults = Faults(
+            self.root / "faults",
+            options["simulated_latency"],
+            options["simulated_failures"],
+            options["simulated_kill_points"],
+        )
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every call since the driver was opened, in order."""
+        return self.faults.calls
+
+    # What the storage is ---------------------------------------------------------------------------------------------
+
+    def check_for_setup_error(self) -> None:
+        """Say at start what would go wrong later. Whatever is set up here may be there already."""
+        try:
+            for directory in (self.volumes.root, self.replicas.root, self.images, self.faults.directory):
+                directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ConfigError(f"Backend {self.settings.name} cannot use {self.root}: {error.strerror}.") from error
+        if not os.access(self.volumes.root, os.W_OK):
+            raise ConfigError(f"Backend {self.settings.name} may not write to {self.root}.")
+
+    @verb
+    def get_volume_stats(self) -> list[Pool]:
+        """Measured, not remembered: other processes use the storage too."""
+        return [self._stats(pool) for pool in self.pools]
+
+    @verb
+    def list_objects(self) -> Iterator[str]:
+        """Replicas are not listed: they lie elsewhere, under names of their own."""
+        return iter(self.volumes.objects())
+
+    # Volumes ---------------------------------------------------------------------------------------------------------
+
+    @verb
+    def create_volume(self, volume: Volume) -> ModelUpdate:
+        """Two writes to stable storage (record, directory), however large: nothing but a length is kept."""
+        if self.volumes.find(volume.storage_name) is None:
+            with self.volumes.building(volume.storage_name, self._record(volume, made_of="")):
+                pass
+        return self._model_update()
+
+    @verb
+    def delete_volume(self, volume: Volume) -> None:
+        """Files share nothing, so the order of deletion does not matter."""
+        record = self.volumes.find(volume.storage_name)
+        if record and record.exported_to:
+            raise BackendInUse(f"{volume.storage_name} is connected to {', '.join(record.exported_to)}.")
+        self.volumes.delete(volume.storage_name)
+
+    @verb
+    def extend_volume(self, volume: Volume, new_size: int) -> None:
+        """Grows the file under those who have it open, too."""
+        self.volumes.extend(volume.storage_name, new_size * GIB)
+
+    @verb
+    def copy_image_to_volume(self, volume: Volume, content: str, fill: Fill) -> None:
+        """`fill` writes beside the volume, which stays as it was until the new content is whole and synced."""
+        record = self.volumes.get(volume.storage_name)
+        if record.made_of == content:
+            return
+        if record.exported_to:
+            raise BackendInUse(f"{volume.storage_name} is connected, and so is not filled.")
+        filled = msgspec.structs.replace(record, made_of=content)
+        with self.volumes.building(volume.storage_name, filled, self._room(record.pool)) as target:
+            fill(target)
+
+    @verb
+    def open_volume(self, volume: Volume | Snapshot) -> AbstractContextManager[BlockSource]:
+        """Fails where the block is entered, should the volume not be there."""
+        return self.volumes.open(volume.storage_name)
+
+    # Snapshots and copies --------------------------------------------------------------------------------------------
+
+    @verb
+    def create_snapshot(self, snapshot: Snapshot, volume: Volume) -> ModelUpdate:
+        """A snapshot is an object like a volume. Once there it is never made again: the moment has passed."""
+        if self.volumes.find(snapshot.storage_name) is None:
+            source = self.volumes.get(volume.storage_name)
+            record = Record(size=source.size, pool=source.pool, made_of=f"volume:{volume.id}")
+            with self.volumes.open(volume.storage_name) as content:
+                self._copy(content, snapshot.storage_name, record)
+        return {}
+
+    @verb
+    def delete_snapshot(self, snapshot: Snapshot) -> None:
+        """As with volumes, nothing hangs on it."""
+        self.volumes.delete(snapshot.storage_name)
+
+    @verb
+    def create_volume_from_snapshot(self, volume: Volume, snapshot: Snapshot) -> ModelUpdate:
+        """The record says which snapshot it was made of, so a second call knows it is done."""
+        return self._make_of(volume, f"snapshot:{snapshot.id}", self.volumes.open(snapshot.storage_name))
+
+    @verb
+    def create_cloned_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+        """As from a snapshot."""
+        return self._make_of(volume, f"volume:{source.id}", self.volumes.open(source.storage_name))
+
+    # Connections -----------------------------------------------------------------------------------------------------
+
+    @verb
+    def initialize_connection(self, volume: Volume, connector: Connector) -> ConnectionInfo:
+        """A file needs no export; the record notes who uses it, so that deletion is refused also after a restart."""
+        record = self.volumes.get(volume.storage_name)
+        users = tuple(dict.fromkeys([*record.exported_to, _who(connector)]))
+        if users != record.exported_to:
+            self.volumes.put(volume.storage_name, msgspec.structs.replace(record, exported_to=users))
+        path = self.volumes.content(volume.storage_name, record)
+        return {"driver_volume_type": "local", "data": {"device_path": str(path), "access_mode": "rw"}}
+
+    @verb
+    def terminate_connection(self, volume: Volume, connector: Connector | None) -> None:
+        """None stands for everybody."""
+        record = self.volumes.find(volume.storage_name)
+        if record is None:
+            return
+        users = tuple(user for user in record.exported_to if connector and user != _who(connector))
+        if users != record.exported_to:
+            self.volumes.put(volume.storage_name, msgspec.structs.replace(record, exported_to=users))
+
+    @verb
+    def ensure_export(self, volume: Volume) -> None:
+        """Nothing runs for an export here, so nothing can have stopped; that the volume is there is all to see to."""
+        self.volumes.get(volume.storage_name)
+
+    # Optional: images (contract.ClonesImages) --------------------------------------------------------------------------
+
+    @verb
+    def clone_image(self, volume: Volume, image: Image, path: str | None) -> tuple[ModelUpdate, bool]:
+        """Of an image that the storage holds itself, as raw file `images/<id>`, or of a raw file on this machine.
+
+        Every reason to decline is said; it ends up in what `explain` prints.
+        """
+        if not self.capabilities.clone_image:
+            raise NotSupportedByBackend("simulated_clone_image is off.")
+        held = self.images / Path(image.id).name
+        if held.is_file():
+            path = str(held)
+        elif path is None:
+            raise NotSupportedByBackend("The image lies neither on the storage nor on this machine.")
+        elif image.disk_format not in {"raw", "iso"}:
+            raise NotSupportedByBackend(f"Only raw images are cloned here, and this one is {image.disk_format}.")
+        if not os.path.isfile(path):
+            raise BackendNotFound(f"There is no file {path}.")
+        size = os.stat(path).st_size
+        return self._make_of(volume, f"image:{image.id}", open_sparse(Path(path), size)), True
+
+    # Optional: replication (contract.Replicates) -----------------------------------------------------------------------
+
+    @verb
+    def update_replica(self, volume: Volume) -> ModelUpdate:
+        """Made anew each time; until the new one is whole the old one stands."""
+        self._require_replication()
+        now = clock.now()
+        source = self.volumes.get(volume.storage_name)
+        record = Record(size=source.size, pool=source.pool, made_of=f"volume:{volume.id}@{now}")
+        with (
+            self.volumes.open(volume.storage_name) as content,
+            self.replicas.building(volume.storage_name, record) as target,
+        ):
+            target.copy_from(content)
+        return {"replication_status": "enabled", "replicated_at": now}
+
+    @verb
+    def delete_replica(self, volume: Volume) -> None:
+        """Needs no volume: it may be gone already."""
+        self.replicas.delete(volume.storage_name)
+
+    @verb
+    def create_replica_test_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+        """Reads nothing of the source itself, which may be lost."""
+        self._require_replication()
+        return self._make_of(volume, f"replica:{source.id}", self.replicas.open(source.storage_name))
+
+    # Shared by the verbs -----------------------------------------------------------------------------------------------
+
+    def _make_of(self, volume: Volume, made_of: str, source: AbstractContextManager[SparseFile]) -> ModelUpdate:
+        """Make `volume` at its size with the content of `source`, unless that is what it is already."""
+        found = self.volumes.find(volume.storage_name)
+        if found is None or found.made_of != made_of:
+            with source as content:
+                self._copy(content, volume.storage_name, self._record(volume, made_of))
+        return self._model_update()
+
+    def _copy(self, content: SparseFile, name: str, record: Record) -> None:
+        if content.size > record.size:
+            raise InvalidInput(f"{name} would have {record.size} bytes, less than the {content.size} it is made of.")
+        with self.volumes.building(name, record, self._room(record.pool)) as target:
+            target.copy_from(content)
+
+    def _record(self, volume: Volume, made_of: str) -> Record:
+        pool = (volume.host or "").partition("#")[2] or self.pools[0]
+        if pool not in self.pools:
+            raise BackendNotFound(f"Backend {self.settings.name} has no pool {pool}; it has {', '.join(self.pools)}.")
+        return Record(size=volume.size_bytes, pool=pool, made_of=made_of)
+
+    def _model_update(self) -> ModelUpdate:
+        return {"provider_location": self.provider_location} if self.provider_location else {}
+
+    def _require_replication(self) -> None:
+        if not self.capabilities.replication:
+            raise NotSupportedByBackend("simulated_replication is off.")
+
+    def _room(self, pool: str) -> int:
+        return max(0, self.pool_bytes - self.volumes.allocated(pool))
+
+    def _stats(self, pool: str) -> Pool:
+        return Pool(
+            name=f"{self.settings.backend}#{pool}",
+            backend=self.settings.backend,
+            total_capacity_gb=self.pool_bytes / GIB,
+            free_capacity_gb=self._room(pool) / GIB,
+            reserved_percentage=self.settings.reserved_percentage,
+            max_over_subscription_ratio=self.settings.max_over_subscription_ratio,
+            thin_provisioning_support=self.capabilities.thin,
+            thick_provisioning_support=self.capabilities.thick,
+            capabilities={
+                "volume_backend_name": self.settings.volume_backend_name,
+                "vendor_name": "Breezeblock",
+                "driver_version": "1.0",
+                "storage_protocol": "local",
+                "pool_name": pool,
+                "provisioned_capacity_gb": self.volumes.provisioned(pool) / GIB,
+                "multiattach": self.capabilities.multiattach,
+                "online_extend_support": self.capabilities.online_extend,
+                "replication_enabled": self.capabilities.replication,
+            },
+            availability_zone=self.settings.availability_zone,
+            updated_at=clock.now(),
+        )
+
+
+def _who(connector: Connector) -> str:
+    return str(connector.get("host") or connector.get("initiator") or "unknown")
