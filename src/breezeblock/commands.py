@@ -1,7 +1,7 @@
 """The only place that runs programs: argument lists, a time limit, no shell, and a sandbox for hostile input.
 
 A program dies with the thread's process (`setpriv --pdeathsig`), inherits no file but the ones named, and sees no
-secret on its argument list, since every user of the machine can read that.
+secret on its argument list, since every user of the machine can read that. Only what `start_daemon` starts lives on.
 """
 
 import os
@@ -9,12 +9,16 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 
 from breezeblock.errors import CommandFailed
 
 POLL_SECONDS = 0.2
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+
+_daemons: list["subprocess.Popen[bytes]"] = []
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +87,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=pass_fds,
-        env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+        env=ENVIRONMENT,
     )
     waited = 0.0
     pending = stdin
@@ -113,3 +117,32 @@ def run(
 
 def _tail(stderr: bytes) -> str:
     return stderr.decode(errors="replace").strip()[-500:]
+
+
+def start_daemon(argv: Sequence[str], log: Path) -> int:
+    """Start a program that outlives this process, in a session of its own; returns its process id at once.
+
+    What it prints is appended to `log`. It inherits no open file, and only its user may open the files it makes.
+    Once it has ended it stays a zombie until the next daemon is started: watch it by a pidfd, not by its id.
+
+    Raises:
+        CommandFailed: the program is not there or may not be run.
+    """
+    # collects those that have ended
+    _daemons[:] = [daemon for daemon in _daemons if daemon.poll() is None]
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env=ENVIRONMENT,
+                start_new_session=True,
+                umask=0o077,
+            )
+    except OSError as error:
+        raise CommandFailed(f"{argv[0]} could not be started: {error}") from error
+    _daemons.append(process)
+    return process.pid

@@ -1,0 +1,299 @@
+"""One qemu-storage-daemon: an NBD server for a few exports that outlives the process which started it.
+
+Which exports it has and which files they write to is asked of the daemon each time and kept nowhere else. An export
+has the id and NBD name of what it exports; its chain's nodes are called `n<digest>-<number>`, numbered upward from the
+oldest, and the files below them `f<digest>-<number>`.
+"""
+
+import hashlib
+import logging
+import os
+import select
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from breezeblock import commands
+from breezeblock.errors import BackendNotFound, BackendTransient, DriverError
+from breezeblock.exports.disk import DiskFile, block_device, file_node
+from breezeblock.exports.qmp import DaemonGone, QmpClient
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 10.0
+END_SECONDS = 60.0
+LOG_TAIL_BYTES = 2000
+SUFFIXES = (".qmp", ".nbd", ".pid", ".log")
+
+
+class Node(msgspec.Struct, frozen=True, order=True):
+    """A node of a daemon's block graph that this service added."""
+
+    digest: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Its name in the daemon; QEMU allows 31 characters."""
+        return f"n{self.digest}-{self.number}"
+
+
+def digest_of(export: str) -> str:
+    """Short name of an export, for nodes and sockets."""
+    return hashlib.sha256(export.encode()).hexdigest()[:12]
+
+
+class ExportDaemon:
+    """A daemon and its files `TOKEN.qmp|nbd|pid|log` in the run directory. Starts with its first export.
+
+    Every verb may be called by any thread, and raises `DaemonGone` once the daemon has ended, `BackendTransient` when
+    it does not answer.
+    """
+
+    def __init__(self, run_dir: Path, token: str) -> None:
+        self.token = token
+        self._stem = run_dir / token
+        self._lock = threading.RLock()
+        self._pid: int | None = None
+        # a process id may be given to another process, a pidfd may not
+        self._pidfd: int | None = None
+        self._over = False
+
+    @property
+    def socket(self) -> Path:
+        """Where its NBD server listens."""
+        return self._path(".nbd")
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None before its first export."""
+        return self._pid
+
+    def adopt(self) -> None:
+        """Take over a daemon that another process started, and remove what that one left half done."""
+        with self._lock:
+            with QmpClient(self._path(".qmp")) as qmp:
+                self._watch(qmp.peer)
+                unfinished = [name for name, export in _exports(qmp).items() if export["shutting-down"]]
+            for name in unfinished:
+                self.withdraw(name, force=True)
+            with self._session() as qmp:
+                active = {_node(export["node-name"]) for export in _exports(qmp).values()}
+                newest = {node.digest: node.number for node in active}
+                for node in _nodes(qmp):
+                    if node.number > newest.get(node.digest, -1):
+                        qmp.execute("blockdev-del", node_name=node.name)
+
+    def exports(self) -> list[str]:
+        """The names of what it exports."""
+        with self._session() as qmp:
+            return sorted(name for name, export in _exports(qmp).items() if not export["shutting-down"])
+
+    def export(self, name: str, disk: DiskFile, writable: bool) -> None:
+        """Export `disk` as `name`; already exported is done."""
+        with self._lock:
+            if self._pidfd is None and not self._over:
+                self._start()
+            with self._session() as qmp:
+                if name in _exports(qmp):
+                    return
+                self._delete_nodes(qmp, digest_of(name))
+                node = Node(digest_of(name), 0)
+                qmp.execute("blockdev-add", **block_device(disk, writable=writable, node=node.name))
+                with _undone_by_deleting(qmp, node):
+                    qmp.execute(
+                        "block-export-add", type="nbd", id=name, name=name, node_name=node.name, writable=writable
+                    )
+
+    def withdraw(self, name: str, force: bool) -> None:
+        """End an export and put on stable storage what was written; gone is done.
+
+        Raises `BackendInUse` while a client is connected, unless `force` cuts it off.
+        """
+        with self._session() as qmp:
+            export = _exports(qmp).get(name)
+            path = _path_of(qmp, _node(export["node-name"])) if export else None
+            if export:
+                if not export["shutting-down"]:
+                    qmp.execute("block-export-del", id=name, mode="hard" if force else "safe")
+                qmp.wait_for("BLOCK_EXPORT_DELETED", id=name)
+            self._delete_nodes(qmp, digest_of(name))
+        if path is not None:
+            _sync(path)
+
+    def snapshot(self, name: str, overlay: DiskFile) -> bool:
+        """Flush and freeze the file that `name` writes to; `overlay`, an empty qcow2 over it, takes what comes now.
+
+        Whether it was done now: False if `overlay` takes them already. Raises `BackendNotFound` if `name` is not
+        exported here.
+        """
+        with self._session() as qmp:
+            export = _exports(qmp).get(name)
+            if export is None:
+                raise BackendNotFound(f"{name} is not exported.")
+            active = _node(export["node-name"])
+            if _path_of(qmp, active) == overlay.path:
+                return False
+            self._delete_nodes(qmp, active.digest, above=active.number)
+            # the daemon has the frozen file open already: the overlay is put on that node, not opened with its own
+            alone = msgspec.structs.replace(overlay, backing=None)
+            node = Node(active.digest, active.number + 1)
+            qmp.execute("blockdev-add", **block_device(alone, writable=True, node=node.name))
+            with _undone_by_deleting(qmp, node):
+                sizes = [_info(qmp, each.name)["image"]["virtual-size"] for each in (active, node)]
+                if sizes[0] != sizes[1]:
+                    raise DriverError(f"{overlay.path} is of {sizes[1]} bytes, the export {name} of {sizes[0]}.")
+                qmp.execute("blockdev-snapshot", node=active.name, overlay=node.name)
+            return True
+
+    def active_path(self, name: str) -> Path | None:
+        """The file that the export writes to now; None if `name` is not exported here."""
+        with self._session() as qmp:
+            export = _exports(qmp).get(name)
+            return _path_of(qmp, _node(export["node-name"])) if export else None
+
+    def forget(self) -> None:
+        """Let go of the daemon, which lives on."""
+        with self._lock:
+            self._over = True
+            if self._pidfd is not None:
+                os.close(self._pidfd)
+                self._pidfd = None
+
+    def end(self) -> None:
+        """End the daemon, flushing what its clients wrote, and remove its files. Ended already is done."""
+        with self._lock:
+            if self._pidfd is not None:
+                try:
+                    with self._session() as qmp:
+                        qmp.execute("quit")
+                except DaemonGone:
+                    pass  # ended by itself, or while it answered
+                except BackendTransient as error:
+                    log.warning("Killing the export daemon %s: %s", self._pid, error)
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                if not self._ended(within=END_SECONDS):
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                    if not self._ended(within=END_SECONDS):
+                        raise BackendTransient(f"The export daemon {self._pid} could not be killed.")
+            self.forget()
+            self.remove_files()
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        try:
+            return self._path(".log").read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
+        except FileNotFoundError:
+            return ""
+
+    def remove_files(self) -> None:
+        """Remove the files of a daemon that has ended."""
+        for suffix in SUFFIXES:
+            self._path(suffix).unlink(missing_ok=True)
+
+    def _path(self, suffix: str) -> Path:
+        return self._stem.with_name(self.token + suffix)
+
+    def _start(self) -> None:
+        program = commands.find("qemu-storage-daemon", "qemu-system-common")
+        nbd, qmp = _quoted(self._path(".nbd")), _quoted(self._path(".qmp"))
+        arguments = [
+            *("--nbd-server", f"addr.type=unix,addr.path={nbd}"),
+            # last, so that whoever is greeted finds the NBD server listening
+            *("--chardev", f"socket,id=qmp,path={qmp},server=on,wait=off", "--monitor", "chardev=qmp"),
+            *("--pidfile", str(self._path(".pid"))),
+        ]
+        self._watch(commands.start_daemon([program, *arguments], self._path(".log")))
+        for _ in range(int(START_SECONDS / 0.01)):
+            try:
+                with QmpClient(self._path(".qmp")):
+                    return
+            except DaemonGone as error:
+                if self._ended(within=0.01):
+                    words = self.last_words()
+                    self.end()
+                    raise DriverError(f"The export daemon did not start: {words}") from error
+        self.end()
+        raise BackendTransient(f"The export daemon did not start within {START_SECONDS:.0f} s.")
+
+    def _watch(self, pid: int) -> None:
+        try:
+            self._pid, self._pidfd = pid, os.pidfd_open(pid)
+        except ProcessLookupError as error:
+            raise DaemonGone(f"The export daemon {pid} ended: {self.last_words()}") from error
+
+    def _ended(self, within: float) -> bool:
+        assert self._pidfd is not None
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(within * 1000))
+
+    @contextmanager
+    def _session(self) -> Iterator[QmpClient]:
+        with self._lock:
+            if self._pidfd is None:
+                raise DaemonGone
+            with QmpClient(self._path(".qmp")) as qmp:
+                yield qmp
+
+    def _delete_nodes(self, qmp: QmpClient, digest: str, above: int = -1) -> None:
+        for node in _nodes(qmp):
+            if node.digest == digest and node.number > above:
+                qmp.execute("blockdev-del", node_name=node.name)
+
+
+@contextmanager
+def _undone_by_deleting(qmp: QmpClient, node: Node) -> Iterator[None]:
+    try:
+        yield
+    except BackendTransient:
+        raise  # a daemon that does not answer is not asked again
+    except DriverError:
+        qmp.execute("blockdev-del", node_name=node.name)
+        raise
+
+
+def _exports(qmp: QmpClient) -> dict[str, dict[str, Any]]:
+    return {export["id"]: export for export in qmp.execute("query-block-exports")}
+
+
+def _nodes(qmp: QmpClient) -> list[Node]:
+    """The named nodes, overlays before what lies below them, as they have to be deleted."""
+    names = (info["node-name"] for info in qmp.execute("query-named-block-nodes", flat=True))
+    return sorted((_node(name) for name in names if name.startswith("n")), reverse=True)
+
+
+def _node(name: str) -> Node:
+    digest, _, number = name[1:].partition("-")
+    return Node(digest, int(number))
+
+
+def _info(qmp: QmpClient, name: str) -> dict[str, Any]:
+    infos: list[dict[str, Any]] = qmp.execute("query-named-block-nodes", flat=True)
+    return next(info for info in infos if info["node-name"] == name)
+
+
+def _path_of(qmp: QmpClient, node: Node) -> Path:
+    return Path(_info(qmp, file_node(node.name))["file"])
+
+
+def _sync(path: Path) -> None:
+    """The daemon flushed the file as it closed it, but tells nobody if that failed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # deleted while it was exported: nothing to keep
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _quoted(path: Path) -> str:
+    """A path as QEMU's comma separated options want it."""
+    return str(path).replace(",", ",,")
