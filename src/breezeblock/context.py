@@ -14,10 +14,19 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     is_admin: bool = False
     request_id: str = msgspec.field(default_factory=lambda: f"req-{uuid.uuid4()}")
 
-    def as_internal_tenant(self, project_id: str, user_id: str) -> "RequestContext":
-        """The same request on behalf of the internal tenant, who owns the volumes of the image-volume cache."""
+    @property
+    def own_project(self) -> str | None:
+        """The project whose resources it may touch; None for an admin, who may touch all."""
+        return None if self.is_admin else self.project_id
+
+    def as_service(self) -> "RequestContext":
+        """The same request with the service's own rights, for what its user was already found allowed to use."""
         return RequestContext(
-            user_id=user_id, project_id=project_id, roles=("service",), is_admin=True, request_id=self.request_id
+            user_id=self.user_id,
+            project_id=self.project_id,
+            roles=("service",),
+            is_admin=True,
+            request_id=self.request_id,
         )
 
 

@@ -1,0 +1,1 @@
+"""One module for each of the six kinds of source: `create(flow, volume, spec) -> Made`."""

@@ -1,0 +1,70 @@
+"""Connect a host to a volume, and disconnect it."""
+
+from breezeblock.db import attach_status, attachments, outbox, volumes
+from breezeblock.flows.engine import Flow, flow, message_for_user
+from breezeblock.model import clock
+
+
+def abandon_connect(flow: Flow, error: BaseException) -> None:
+    """The attachment stays reserved, without a connection; its owner deletes it or tries again."""
+    with flow.ending("failed", message_for_user(error)) as connection:
+        attachment = attachments.find(connection, flow.arguments["attachment_id"])
+        if attachment is None:
+            return
+        attachments.update(connection, attachment.id, attach_status="error_attaching")
+        attach_status.settle(connection, attachment.volume_id)
+
+
+@flow("connect_volume", abandon=abandon_connect)
+def connect_volume(flow: Flow) -> None:
+    """Export the volume and keep the connection_info with the attachment."""
+    with flow.backend.database.read() as connection:
+        attachment = attachments.get(connection, flow.arguments["attachment_id"])
+        volume = volumes.get(connection, attachment.volume_id)
+    connector = flow.arguments["connector"]
+    with flow.explained("initialize_connection", host=connector.get("host")) as result:
+        info = flow.driver.initialize_connection(volume, connector)
+        result["driver_volume_type"] = info["driver_volume_type"]
+    data = {"access_mode": attachment.attach_mode, "volume_id": volume.id, "attachment_id": attachment.id}
+    info = {**info, "data": {**info["data"], **data}}
+    with flow.ending() as connection:
+        attachments.update(
+            connection,
+            attachment.id,
+            connector=connector,
+            connection_info=info,
+            attach_status="attaching",
+            attached_host=connector.get("host"),
+            mountpoint=connector.get("mountpoint"),
+            attach_time=clock.now(),
+        )
+        attach_status.settle(connection, volume.id)
+        outbox.volume_event(connection, "attach.end", volume, flow.id, attachment_id=attachment.id)
+
+
+def abandon_disconnect(flow: Flow, error: BaseException) -> None:
+    """The attachment is kept in `error_detaching`."""
+    with flow.ending("failed", message_for_user(error)) as connection:
+        attachments.update(connection, flow.arguments["attachment_id"], attach_status="error_detaching")
+
+
+@flow("disconnect_volume", abandon=abandon_disconnect)
+def disconnect_volume(flow: Flow) -> None:
+    """Withdraw the export unless another attachment needs it, and drop the attachment."""
+    with flow.backend.database.read() as connection:
+        attachment = attachments.find(connection, flow.arguments["attachment_id"])
+        if attachment is None:
+            return
+        volume = volumes.get(connection, attachment.volume_id)
+        others = [
+            one
+            for one in attachments.of_volume(connection, volume.id)
+            if one.id != attachment.id and one.connection_info is not None
+        ]
+    if attachment.connection_info is not None:
+        with flow.explained("terminate_connection", still_connected=len(others)):
+            flow.driver.terminate_connection(volume, attachment.connector if others else None)
+    with flow.ending() as connection:
+        attachments.remove(connection, attachment.id)
+        attach_status.settle(connection, volume.id)
+        outbox.volume_event(connection, "detach.end", volume, flow.id, attachment_id=attachment.id)

@@ -1,0 +1,74 @@
+"""Create a volume. Read me first: this is what the service exists for.
+
+`services.volumes.create_volume` admitted the volume: its row is there in `creating`, with a host. Here it is made of
+its source and becomes `available`; or everything is undone and it becomes `error`, with a message for its user.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from breezeblock.db import moves, outbox, volumes
+from breezeblock.errors import Cancelled, DriverError
+from breezeblock.flows.engine import Flow, flow, message_for_user
+from breezeblock.flows.image_ladder import cached
+from breezeblock.flows.made import Made
+from breezeblock.flows.sources import backup, image, raw, replica, snapshot, volume
+from breezeblock.model import clock
+from breezeblock.model.sources import FromBackup, FromImage, Raw, Snap, SourceReplica, SourceVol, VolumeSpec
+from breezeblock.model.volume import Volume
+
+log = logging.getLogger(__name__)
+
+SOURCES: dict[type, Callable[[Flow, Volume, Any], Made]] = {
+    Raw: raw.create,
+    Snap: snapshot.create,
+    SourceVol: volume.create,
+    SourceReplica: replica.create,
+    FromImage: image.create,
+    FromBackup: backup.create,
+}
+
+
+def abandon(flow: Flow, error: BaseException) -> None:
+    """Undo a create: nothing stays on the storage, the quota is free again, the volume is in `error` and says why."""
+    with flow.backend.database.read() as connection:
+        volume = volumes.find(connection, flow.arguments["volume_id"])
+    if volume is None:
+        return
+    spec = msgspec.convert(flow.arguments["spec"], VolumeSpec)
+    try:
+        flow.driver.delete_volume(volume)
+        if isinstance(spec, FromImage):
+            cached.forget_unfinished(flow, spec.image_id)
+    except DriverError as left:
+        log.exception("volume %s: the remains of a failed create could not be removed", volume.id)
+        error = DriverError(f"{message_for_user(error)} What was made of it could not be removed: {left.message}")
+    state = "cancelled" if isinstance(error, Cancelled) else "failed"
+    with flow.ending(state, message_for_user(error)) as connection:
+        moves.try_move(connection, "volume", volume.id, "create_failed")
+        outbox.volume_event(connection, "create.error", volume, flow.id, error=message_for_user(error))
+
+
+@flow("create_volume", abandon=abandon)
+def create_volume(flow: Flow) -> None:
+    """Dispatch on the source's kind, then publish: model_update, `available` and the end of the flow in one commit."""
+    with flow.backend.database.read() as connection:
+        volume = volumes.get(connection, flow.arguments["volume_id"])
+    spec: VolumeSpec = msgspec.convert(flow.arguments["spec"], VolumeSpec)
+    made = SOURCES[type(spec)](flow, volume, spec)
+    publish(flow, volume, made)
+
+
+def publish(flow: Flow, volume: Volume, made: Made) -> None:
+    """The last step of every create: one transaction."""
+    changes = volumes.model_update_values(made.model_update)
+    if made.bootable:
+        changes["bootable"] = True
+    if made.image_metadata:
+        changes["image_metadata"] = made.image_metadata
+    with flow.ending() as connection:
+        moves.move(connection, "volume", volume.id, "create_done", launched_at=clock.now(), **changes)
+        outbox.volume_event(connection, "create.end", volume, flow.id)

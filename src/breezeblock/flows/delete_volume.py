@@ -1,0 +1,60 @@
+"""Delete a volume, and before it those of its snapshots that a cascade marked."""
+
+import time
+
+from breezeblock.db import image_cache, moves, outbox, snapshots, volumes
+from breezeblock.drivers.contract import Replicates
+from breezeblock.errors import BackendInUse
+from breezeblock.flows.engine import Flow, flow, message_for_user
+
+WAIT_SECONDS = 0.1
+
+
+def abandon(flow: Flow, error: BaseException) -> None:
+    """A volume in use is `available` again; any other failure leaves it in `error_deleting`, to be deleted by force."""
+    with flow.ending("failed", message_for_user(error)) as connection:
+        volume = volumes.find(connection, flow.arguments["volume_id"])
+        if volume is None:
+            return
+        busy = isinstance(error, BackendInUse)
+        moves.try_move(connection, "volume", volume.id, "delete_busy" if busy else "delete_failed")
+        for snapshot in snapshots.of_volume(connection, volume.id):
+            moves.try_move(connection, "snapshot", snapshot.id, "delete_busy" if busy else "delete_failed")
+        outbox.volume_event(connection, "delete.error", volume, flow.id, error=message_for_user(error))
+
+
+@flow("delete_volume", abandon=abandon)
+def delete_volume(flow: Flow) -> None:
+    """Remove it from the storage, then forget it."""
+    volume_id = flow.arguments["volume_id"]
+    with flow.backend.database.read() as connection:
+        volume = volumes.find(connection, volume_id)
+        dying = [one for one in snapshots.of_volume(connection, volume_id) if one.status == "deleting"]
+    if volume is None:
+        return
+    wait_for_clones(flow, volume_id)
+    for snapshot in dying:
+        with flow.explained("delete_snapshot", snapshot=snapshot.id):
+            flow.driver.delete_snapshot(snapshot)
+    if volume.replication_status is not None and isinstance(flow.driver, Replicates):
+        with flow.explained("delete_replica"):
+            flow.driver.delete_replica(volume)
+    with flow.explained("delete_volume", volume=volume_id):
+        flow.driver.delete_volume(volume)
+    with flow.ending() as connection:
+        for snapshot in dying:
+            snapshots.remove(connection, snapshot.id)
+            outbox.snapshot_event(connection, "delete.end", snapshot, flow.id)
+        image_cache.remove(connection, volume_id)
+        volumes.remove(connection, volume_id)
+        outbox.volume_event(connection, "delete.end", volume, flow.id)
+
+
+def wait_for_clones(flow: Flow, volume_id: str) -> None:
+    """Creates that were accepted earlier still copy from this volume: let them end first."""
+    while True:
+        with flow.backend.database.read() as connection:
+            if not volumes.being_made_from(connection, volume_id):
+                return
+        flow.progress(0, None)
+        time.sleep(WAIT_SECONDS)

@@ -1,0 +1,31 @@
+"""Rung 1: the driver makes the volume of the image by itself, in constant time."""
+
+from breezeblock.drivers.contract import ClonesImages
+from breezeblock.errors import NotSupportedByBackend
+from breezeblock.flows.engine import Flow
+from breezeblock.flows.made import Declined, Made
+from breezeblock.images.inspect import inspect
+from breezeblock.model.image import Image
+from breezeblock.model.volume import Volume
+
+
+def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
+    """Ask the driver's clone_image. The image's header is inspected before the driver may touch the file."""
+    if volume.encryption_key_id is not None:
+        return Declined("the volume is encrypted: a clone would be under no key, or another one")
+    driver = flow.backend.driver
+    if not driver.capabilities.clone_image or not isinstance(driver, ClonesImages):
+        return Declined("the driver clones no images")
+    path = flow.backend.images.local_path(image.id)
+    if path is not None:
+        inspect(
+            path,
+            image.disk_format or "raw",
+            max_virtual_size=volume.size_bytes,
+            vmdk_allowed_types=flow.backend.settings.vmdk_allowed_types,
+        )
+    try:
+        update, cloned = driver.clone_image(volume, image, str(path) if path else None)
+    except NotSupportedByBackend as error:
+        return Declined(error.message)
+    return Made(model_update=update or {}) if cloned else Declined("the driver did not clone this image")

@@ -1,0 +1,150 @@
+"""Use cases of backups: make, restore, change, delete."""
+
+import uuid
+
+from sqlalchemy.engine import Connection
+
+from breezeblock.config import Settings
+from breezeblock.context import RequestContext
+from breezeblock.db import backups, moves, operations, snapshots, volumes
+from breezeblock.db.connect import Database
+from breezeblock.errors import InvalidInput, InvalidState
+from breezeblock.images.catalog import ImageCatalog
+from breezeblock.model import clock
+from breezeblock.model.backup import Backup
+from breezeblock.model.volume import Volume
+from breezeblock.scheduling import quota
+from breezeblock.scheduling.admission import take_turn
+from breezeblock.services.volumes import CreateVolume, create_volume
+
+
+def create_backup(
+    database: Database,
+    settings: Settings,
+    context: RequestContext,
+    *,
+    volume_id: str,
+    snapshot_id: str | None = None,
+    name: str | None = None,
+    description: str | None = None,
+    container: str | None = None,
+    metadata: dict[str, str] | None = None,
+    incremental: bool = False,
+    force: bool = False,
+) -> Backup:
+    """Have a volume, or a snapshot of it, backed up in full. A volume in use needs `force` (or a snapshot).
+
+    Raises `NotFound`, `InvalidState`, `InvalidInput`, `OverQuota`.
+    """
+    if incremental:
+        raise InvalidInput("Invalid backup: No backups available to do an incremental backup; only full ones are made.")
+    with database.begin() as connection:
+        take_turn(connection)
+        volume = volumes.get(connection, volume_id, context.own_project)
+        if snapshot_id is not None:
+            _check_snapshot(connection, context, volume, snapshot_id)
+        elif volume.status == "in-use" and not force:
+            raise InvalidState(
+                f"Invalid volume: Backing up volume {volume_id} in use needs the force flag set to True."
+            )
+        quota.check(connection, settings, volume.project_id, backups=1, backup_gigabytes=volume.size)
+        moves.move(connection, "volume", volume_id, "backup")
+        backup = Backup(
+            id=str(uuid.uuid4()),
+            project_id=volume.project_id,
+            user_id=context.user_id,
+            volume_id=volume_id,
+            snapshot_id=snapshot_id,
+            name=name,
+            description=description,
+            status="creating",
+            size=volume.size,
+            container=container or "backups",
+            availability_zone=volume.availability_zone,
+            host=volume.backend,
+            volume_type_id=volume.volume_type_id,
+            volume_bootable=volume.bootable,
+            image_metadata=volume.image_metadata,
+            metadata=metadata or {},
+            created_at=clock.now(),
+        )
+        backups.insert(connection, backup)
+        _request(connection, context, "create_backup", volume.host or "", backup)
+    return backup
+
+
+def _check_snapshot(connection: Connection, context: RequestContext, volume: Volume, snapshot_id: str) -> None:
+    snapshot = snapshots.get(connection, snapshot_id, context.own_project)
+    if snapshot.volume_id != volume.id:
+        raise InvalidInput(f"Invalid backup: Snapshot {snapshot_id} is not one of volume {volume.id}.")
+    if snapshot.status != "available":
+        raise InvalidState(f"Invalid snapshot: Snapshot {snapshot_id} must be available, but is {snapshot.status}.")
+
+
+def restore_backup(
+    database: Database,
+    settings: Settings,
+    catalog: ImageCatalog,
+    context: RequestContext,
+    backup_id: str,
+    *,
+    volume_id: str | None = None,
+    name: str | None = None,
+) -> tuple[Backup, Volume]:
+    """Restore into an existing volume, which loses its content, or into a new one of the backup's size.
+
+    Raises `NotFound`, `InvalidState`, `InvalidInput` (the volume is too small).
+    """
+    if volume_id is None:
+        with database.read() as connection:
+            backup = backups.get(connection, backup_id, context.own_project)
+        wanted = CreateVolume(backup_id=backup_id, name=name or f"restore_backup_{backup_id}")
+        return backup, create_volume(database, settings, catalog, context, wanted)
+    with database.begin() as connection:
+        backup = backups.get(connection, backup_id, context.own_project)
+        volume = volumes.get(connection, volume_id, context.own_project)
+        if volume.size < backup.size:
+            raise InvalidInput(
+                f"Invalid input received: volume size {volume.size} is too small to restore backup of size {backup.size}."
+            )
+        if volume.status != "available":
+            raise InvalidState(f"Invalid volume: Volume to be restored to must be available, but is {volume.status}.")
+        moves.move(connection, "backup", backup_id, "restore", restore_volume_id=volume_id)
+        moves.move(connection, "volume", volume_id, "restore")
+        _request(connection, context, "restore_backup", volume.host or "", backup, volume_id=volume_id)
+    return backup, volume
+
+
+def update_backup(database: Database, context: RequestContext, backup_id: str, **values: object) -> Backup:
+    """Change name, description or metadata (3.9)."""
+    with database.begin() as connection:
+        backups.get(connection, backup_id, context.own_project)
+        if values:
+            backups.update(connection, backup_id, **values)
+        return backups.get(connection, backup_id)
+
+
+def delete_backup(database: Database, context: RequestContext, backup_id: str) -> None:
+    """Have a backup deleted. Raises `InvalidState` while a volume is being made of it."""
+    with database.begin() as connection:
+        backup = backups.get(connection, backup_id, context.own_project)
+        if backups.being_used(connection, backup_id):
+            raise InvalidState(f"Invalid backup: Backup {backup_id} is being restored.")
+        moves.move(connection, "backup", backup_id, "delete")
+        _request(connection, context, "delete_backup", backup.host or "", backup)
+
+
+def _request(
+    connection: Connection, context: RequestContext, flow: str, host: str, backup: Backup, **more: object
+) -> None:
+    operations.request_flow(
+        connection,
+        context,
+        flow,
+        operation_id=str(uuid.uuid4()),
+        slot=operations.slot_of(host),
+        resource_type="backup",
+        resource_id=backup.id,
+        project_id=backup.project_id,
+        arguments={"backup_id": backup.id, **more},
+    )

@@ -1,0 +1,32 @@
+"""Use cases of operations: look at them, cancel one."""
+
+from breezeblock.context import RequestContext
+from breezeblock.db import operations
+from breezeblock.db.connect import Database
+from breezeblock.errors import InvalidState, NotFound
+from breezeblock.model.operation import Operation
+
+
+def get_operation(database: Database, context: RequestContext, operation_id: str) -> Operation:
+    """One operation. Raises `NotFound`, also for another project's."""
+    with database.read() as connection:
+        operation = operations.get(connection, operation_id)
+    if operation is None or context.own_project not in {None, operation.project_id}:
+        raise NotFound(f"Operation {operation_id} could not be found.")
+    return operation
+
+
+def operations_of(database: Database, context: RequestContext, resource_id: str) -> list[Operation]:
+    """All operations of a volume, snapshot or backup, the newest first; empty for another project's."""
+    with database.read() as connection:
+        found = operations.of_resource(connection, resource_id)
+    return [one for one in found if context.own_project in {None, one.project_id}]
+
+
+def cancel_operation(database: Database, context: RequestContext, operation_id: str) -> None:
+    """Ask an operation to stop; its flow undoes what it did. Raises `InvalidState` for one that has ended."""
+    operation = get_operation(database, context, operation_id)
+    with database.begin() as connection:
+        if not operations.is_pending(connection, operation_id):
+            raise InvalidState(f"Operation {operation_id} has already ended: {operation.state}.")
+        operations.update(connection, operation_id, cancel_requested=True)
