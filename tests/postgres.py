@@ -10,7 +10,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,8 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
+
+from tests.processes import free_port
 
 START_SECONDS = 60
 SETTINGS = """
@@ -91,7 +92,7 @@ def start() -> Cluster:
     try:
         _initialise(directory, password)
         for _ in range(3):  # another program may take the free port before the server does
-            port = _free_port()
+            port = free_port()
             server = _serve(directory, port)
             if _answers(f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres", server):
                 return Cluster(directory, password, port, server)
@@ -149,10 +150,3 @@ def _as_postgres(argv: list[str]) -> list[str]:
     """The command, dying with this process, and not as root: PostgreSQL refuses to run so."""
     user = ["--reuid", "postgres", "--regid", "postgres", "--init-groups"] if os.geteuid() == 0 else []
     return ["setpriv", *user, "--pdeathsig", "INT", *argv]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,0 +1,102 @@
+"""Servers that tests start: real programs on free loopback ports that never outlive the test run."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+LOG_TAIL = 4000
+
+
+class ServerFailed(Exception):
+    """A program that a test needs ended, or never answered; the message has the end of its log."""
+
+
+class Server:
+    """A running program with its output in a file; a context manager that ends it.
+
+    It ends with the test run's process in any case, however that ends.
+    """
+
+    def __init__(
+        self, argv: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
+        self.name = Path(argv[0]).name
+        self.log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return self._process.pid
+
+    def wait_for(self, url: str, seconds: float = 120) -> None:
+        """Wait until `url` answers with any HTTP status below 500. Raises `ServerFailed`, the program being ended."""
+        deadline = time.monotonic() + seconds
+        while not _answers(url):
+            if self._process.poll() is not None:
+                raise ServerFailed(f"{self.name} ended with {self._process.returncode}:\n{self._tail()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise ServerFailed(f"{self.name} does not answer at {url} after {seconds:.0f} s:\n{self._tail()}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End the program by SIGKILL, as a crash would."""
+        self._end(signal.SIGKILL, 10)
+
+    def stop(self, seconds: float = 30) -> None:
+        """End the program by SIGTERM. Raises `ServerFailed` where it has to be killed after `seconds`."""
+        self._end(signal.SIGTERM, seconds)
+
+    def _end(self, how: signal.Signals, seconds: float) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(how)
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise ServerFailed(f"{self.name} did not end within {seconds:.0f} s of a {how.name}") from None
+
+    def _tail(self) -> str:
+        return self.log.read_text(errors="replace")[-LOG_TAIL:]
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10):
+            return True
+    except urllib.error.HTTPError as answer:
+        with answer:
+            return answer.code < 500
+    except OSError:
+        return False

@@ -1,0 +1,173 @@
+"""The real Keystone and Glance: installed from PyPI by pinned hashes, started on free ports for one test run.
+
+What takes long is done once and kept in a cache outside the tree, under a name that changes with the pins: the virtual
+environment, and a state directory with migrated databases and keys that every run starts from a copy of.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.processes import Server
+
+REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "peers.txt"
+PASSWORD = "peers"
+"""Of every user of the throwaway Keystone, which listens on loopback only."""
+
+KEYSTONE_CONF = """
+[database]
+connection = sqlite:///{state}/keystone.db
+[token]
+provider = fernet
+[fernet_tokens]
+key_repository = {state}/fernet-keys
+[fernet_receipts]
+key_repository = {state}/fernet-keys
+[credential]
+key_repository = {state}/credential-keys
+"""
+
+GLANCE_CONF = """
+[DEFAULT]
+enabled_backends = files:file
+node_staging_uri = file://{state}/glance/staging
+[database]
+connection = sqlite:///{state}/glance.db
+[glance_store]
+default_backend = files
+[files]
+filesystem_store_datadir = {state}/glance/images
+[os_glance_staging_store]
+filesystem_store_datadir = {state}/glance/staging
+[os_glance_tasks_store]
+filesystem_store_datadir = {state}/glance/tasks
+[paste_deploy]
+flavor = keystone
+config_file = {venv}/etc/glance/glance-api-paste.ini
+[oslo_concurrency]
+lock_path = {state}/glance
+[keystone_authtoken]
+www_authenticate_uri = {auth_url}
+auth_url = {auth_url}
+auth_type = password
+username = glance
+password = {password}
+project_name = service
+user_domain_name = Default
+project_domain_name = Default
+service_token_roles = service
+service_token_roles_required = true
+"""
+
+GUNICORN_CONF = """
+wsgi_app = "{application}"
+bind = "127.0.0.1:{port}"
+worker_class = "gthread"
+threads = 8
+control_socket_disable = True
+"""
+
+
+class Peers:
+    """An installed set of peers and the state directory of one run."""
+
+    def __init__(self, venv: Path, state: Path) -> None:
+        self._venv = venv
+        self._state = state
+
+    def start_keystone(self, port: int) -> Server:
+        """Start Keystone on a loopback port; the API is under /v3, the first user is admin in project admin."""
+        conf = self._configure("keystone.conf", KEYSTONE_CONF)
+        server = self._serve("keystone.wsgi.api:application", port, {"OS_KEYSTONE_CONFIG_FILES": str(conf)})
+        server.wait_for(f"http://127.0.0.1:{port}/v3")
+        return server
+
+    def start_glance(self, port: int, auth_url: str) -> Server:
+        """Start Glance on a loopback port; `auth_url` is the Keystone that knows its user `glance`."""
+        conf = self._configure("glance-api.conf", GLANCE_CONF, auth_url=auth_url)
+        server = self._serve("glance.wsgi.api:application", port, {"OS_GLANCE_CONFIG_DIR": str(conf.parent)})
+        server.wait_for(f"http://127.0.0.1:{port}/versions")
+        return server
+
+    def migrate(self) -> None:
+        """Make the databases, the keys and Keystone's first user in an empty state directory."""
+        keystone = self._configure("keystone.conf", KEYSTONE_CONF)
+        glance = self._configure("glance-api.conf", GLANCE_CONF, auth_url="")
+        user, group = str(os.geteuid()), str(os.getegid())
+        owner = [f"--keystone-user={user}", f"--keystone-group={group}"]
+        for keys in ("fernet-keys", "credential-keys"):
+            (self._state / keys).mkdir(mode=0o700)
+        self._run("keystone-manage", "--config-file", keystone, "db_sync")
+        self._run("keystone-manage", "--config-file", keystone, "fernet_setup", *owner)
+        self._run("keystone-manage", "--config-file", keystone, "credential_setup", *owner)
+        self._run("keystone-manage", "--config-file", keystone, "bootstrap", f"--bootstrap-password={PASSWORD}")
+        self._run("glance-manage", "--config-file", glance, "db_sync")
+
+    def _configure(self, name: str, template: str, auth_url: str = "") -> Path:
+        path = self._state / name
+        path.write_text(template.format(state=self._state, venv=self._venv, password=PASSWORD, auth_url=auth_url))
+        return path
+
+    def _serve(self, application: str, port: int, env: Mapping[str, str]) -> Server:
+        """Under gunicorn, told by a file: both services read the command line as their own."""
+        home = self._state / application.partition(".")[0]
+        home.mkdir(exist_ok=True)
+        (home / "gunicorn.conf.py").write_text(GUNICORN_CONF.format(application=application, port=port))
+        return Server([self._venv / "bin" / "gunicorn"], self._state / f"{home.name}.log", env=env, cwd=home)
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        done = subprocess.run(
+            [self._venv / "bin" / program, *arguments], cwd=self._state, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} {' '.join(map(str, arguments))} failed:\n{done.stderr[-4000:]}")
+
+
+def install(state: Path) -> Peers:
+    """The peers of the pins, installed if need be, with a fresh copy of their first state in `state` (made)."""
+    home = _cache() / _fingerprint()
+    venv, first_state = home / "venv", home / "state"
+    home.mkdir(parents=True, exist_ok=True)
+    with _locked(home / "lock"):
+        if not (home / "complete").exists():
+            _install_packages(venv)
+            shutil.rmtree(first_state, ignore_errors=True)
+            first_state.mkdir(mode=0o700)
+            Peers(venv, first_state).migrate()
+            (home / "complete").touch()
+    shutil.copytree(first_state, state)
+    return Peers(venv, state)
+
+
+def _install_packages(venv: Path) -> None:
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if uv is None:
+        raise RuntimeError("uv is not installed; run make setup")
+    python = venv / "bin" / "python"
+    subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, venv], check=True)
+    subprocess.run(
+        [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", REQUIREMENTS], check=True
+    )
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "breezeblock" / "peers"
+
+
+def _fingerprint() -> str:
+    """Changes with whatever the cached state was made from: the pins, this file, the Python."""
+    made_from = REQUIREMENTS.read_bytes() + Path(__file__).read_bytes() + sys.version.encode()
+    return hashlib.sha256(made_from).hexdigest()[:16]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
