@@ -1,0 +1,55 @@
+"""The specification of a driver, as tests that its own test file adopts.
+
+    from breezeblock.drivers.conformance import DriverConformance, settings_for
+
+    class TestAcme(DriverConformance):
+        def open_driver(self, directory: Path) -> Driver:
+            return open_driver(settings_for("acme", directory, acme_url="https://..."))
+
+Each test's docstring is the rule that it holds the driver to. Importing this needs pytest; nothing in the service
+imports it.
+"""
+
+import pytest
+
+MODULES = (
+    "storage",
+    "making",
+    "filling",
+    "copying",
+    "deleting",
+    "connecting",
+    "reporting",
+    "optional",
+    "refusing",
+    "concurrency",
+)
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in MODULES))
+
+from breezeblock.drivers.conformance.concurrency import ConcurrencyRules  # noqa: E402
+from breezeblock.drivers.conformance.connecting import ConnectingRules  # noqa: E402
+from breezeblock.drivers.conformance.copying import CopyingRules  # noqa: E402
+from breezeblock.drivers.conformance.deleting import DeletingRules  # noqa: E402
+from breezeblock.drivers.conformance.filling import FillingRules  # noqa: E402
+from breezeblock.drivers.conformance.making import MakingRules  # noqa: E402
+from breezeblock.drivers.conformance.optional import ImageRules, ReplicaRules  # noqa: E402
+from breezeblock.drivers.conformance.refusing import RefusingRules  # noqa: E402
+from breezeblock.drivers.conformance.reporting import ReportingRules  # noqa: E402
+from breezeblock.drivers.conformance.storage import Storage, settings_for  # noqa: E402
+
+__all__ = ["DriverConformance", "Storage", "settings_for"]
+
+
+class DriverConformance(
+    MakingRules,
+    FillingRules,
+    CopyingRules,
+    DeletingRules,
+    ConnectingRules,
+    ReportingRules,
+    ImageRules,
+    ReplicaRules,
+    RefusingRules,
+    ConcurrencyRules,
+):
+    """All rules. A subclass named `Test...` that has `open_driver` runs them."""

@@ -1,0 +1,71 @@
+"""Rules for what a driver says of its storage."""
+
+from breezeblock.drivers.conformance.storage import FIRST, Rules, Storage
+from breezeblock.drivers.contract import Capabilities, ClonesImages, Replicates
+
+
+class ReportingRules(Rules):
+    """check_for_setup_error, get_volume_stats, list_objects, capabilities."""
+
+    def test_setup_is_checked_as_often_as_one_likes(self, storage: Storage) -> None:
+        """Checking the setup of a storage in use changes nothing there."""
+        volume = storage.volume(FIRST)
+        storage.driver.check_for_setup_error()
+        storage.require_content(volume, FIRST)
+        storage.require_objects(volume)
+
+    def test_pools_are_sane(self, storage: Storage) -> None:
+        """There is a pool, each once, named host@backend#pool, with 0 <= free <= total and legal ratios."""
+        pools = storage.driver.get_volume_stats()
+        assert pools
+        assert len({pool.name for pool in pools}) == len(pools)
+        for pool in pools:
+            backend, _, name = pool.name.partition("#")
+            assert backend == pool.backend
+            assert name
+            assert "@" in backend
+            assert 0 <= pool.free_capacity_gb <= pool.total_capacity_gb
+            assert 0 <= pool.reserved_percentage <= 100
+            assert pool.max_over_subscription_ratio >= 1
+            assert pool.updated_at
+
+    def test_pools_say_what_capabilities_say(self, storage: Storage) -> None:
+        """The pools' thin and thick provisioning are those that the driver claims, and it can do one of them."""
+        claims = storage.driver.capabilities
+        assert isinstance(claims, Capabilities)
+        assert claims.thin or claims.thick
+        for pool in storage.driver.get_volume_stats():
+            assert pool.thin_provisioning_support == claims.thin
+            assert pool.thick_provisioning_support == claims.thick
+
+    def test_thin_volumes_take_no_room(self, storage: Storage) -> None:
+        """Where thin is claimed, an empty volume larger than the storage is free can be made."""
+        free = max(pool.free_capacity_gb for pool in storage.driver.get_volume_stats())
+        if storage.driver.capabilities.thin and free < 4096:
+            volume = storage.volume(size=int(free) + 1)
+            storage.require_objects(volume)
+
+    def test_every_pool_takes_volumes(self, storage: Storage) -> None:
+        """A volume placed in any pool that was reported can be made, filled and deleted there."""
+        for pool in storage.driver.get_volume_stats():
+            storage.pool = pool.name
+            volume = storage.volume(FIRST)
+            storage.require_content(volume, FIRST)
+            storage.driver.delete_volume(volume)
+        storage.require_objects()
+
+    def test_objects_are_listed(self, storage: Storage) -> None:
+        """The list has every volume and snapshot by its storage name, and nothing else; also after a restart."""
+        storage.require_objects()
+        volume = storage.volume(FIRST)
+        snapshot = storage.snapshot(volume)
+        clone = storage.clone(volume)
+        storage.require_objects(volume, snapshot, clone)
+        storage.restart()
+        storage.require_objects(volume, snapshot, clone)
+
+    def test_claims_are_implemented(self, storage: Storage) -> None:
+        """A driver that claims clone_image or replication has the verbs for it."""
+        claims = storage.driver.capabilities
+        assert not claims.clone_image or isinstance(storage.driver, ClonesImages)
+        assert not claims.replication or isinstance(storage.driver, Replicates)

@@ -1,0 +1,260 @@
+"""What the rules are tested with: a driver on fresh storage, records to give it, and contents to compare."""
+
+import os
+import signal
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from breezeblock import commands, config
+from breezeblock.config import BackendSettings
+from breezeblock.drivers.contract import BlockTarget, ConnectionInfo, Connector, Driver, Fill
+from breezeblock.model import clock
+from breezeblock.model.snapshot import Snapshot
+from breezeblock.model.volume import Volume
+
+GIB = 1 << 30
+PIECE = 1 << 20
+"""How much of a volume is compared at once."""
+
+Content = Mapping[int, bytes]
+"""What a volume holds: bytes by their offset, zeros everywhere else."""
+
+EMPTY: Content = {}
+FIRST: Content = {0: b"first" * 4000, (1 << 20) + 512: b"\xa5" * 65536, GIB - 4096: b"the end." * 512}
+SECOND: Content = {4096: b"second" * 3000, 1 << 29: b"\x5a" * 65536}
+
+CONNECTOR: Connector = {"host": "conformance", "ip": "127.0.0.1", "initiator": "iqn.2026-01.org.example:conformance"}
+OTHER_CONNECTOR: Connector = {"host": "other", "ip": "127.0.0.1", "initiator": "iqn.2026-01.org.example:other"}
+
+
+def settings_for(driver: str, directory: Path, **options: str) -> BackendSettings:
+    """The settings of a backend with everything below `directory` and these options in its section."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lines = ["[DEFAULT]", "enabled_backends = conformance", "[conformance]", f"volume_driver = {driver}"]
+    lines += [f"{name} = {value}" for name, value in options.items()]
+    file = directory / "breezeblock.conf"
+    file.write_text("\n".join(lines) + "\n")
+    return config.load(directory, config_files=[file]).backend("conformance")
+
+
+def fill_with(content: Content) -> Fill:
+    """Writes `content` and nothing else."""
+
+    def fill(target: BlockTarget) -> None:
+        for offset, data in content.items():
+            target.pwrite(data, offset)
+
+    return fill
+
+
+def must_not_fill(target: BlockTarget) -> None:
+    """A fill for where none may be called."""
+    raise AssertionError("It was filled although there was nothing to fill.")
+
+
+class Storage:
+    """A driver on storage of its own. `directory` is the driver's, what lies beside it is not."""
+
+    def __init__(self, open_driver: Callable[[Path], Driver], directory: Path) -> None:
+        self.open_driver = open_driver
+        self.directory = directory
+        self.driver = self.another_driver()
+        self.volumes: list[Volume] = []
+        self.snapshots: list[Snapshot] = []
+        self.pool = self.driver.get_volume_stats()[0].name
+
+    def another_driver(self) -> Driver:
+        """A second driver on the same storage, as a restarted or a standby worker opens it."""
+        driver = self.open_driver(self.directory)
+        driver.check_for_setup_error()
+        return driver
+
+    def restart(self) -> Driver:
+        """Forget the driver as a killed worker does, without goodbye, and open a new one."""
+        self.driver = self.another_driver()
+        return self.driver
+
+    def volume_record(self, size: int = 1, *, id: str | None = None) -> Volume:
+        """A volume that only its record exists of."""
+        volume = Volume(
+            id=str(uuid.uuid4()) if id is None else id,
+            project_id="project",
+            user_id="user",
+            size=size,
+            status="creating",
+            host=self.pool,
+            created_at=clock.now(),
+        )
+        self.volumes.append(volume)
+        return volume
+
+    def snapshot_record(self, volume: Volume, *, id: str | None = None) -> Snapshot:
+        """A snapshot that only its record exists of."""
+        snapshot = Snapshot(
+            id=str(uuid.uuid4()) if id is None else id,
+            project_id="project",
+            user_id="user",
+            volume_id=volume.id,
+            status="creating",
+            volume_size=volume.size,
+            host=volume.host,
+            created_at=clock.now(),
+        )
+        self.snapshots.append(snapshot)
+        return snapshot
+
+    def volume(self, content: Content = EMPTY, size: int = 1) -> Volume:
+        """A volume that holds `content`; not filled at all where that is empty."""
+        volume = self.volume_record(size)
+        self.driver.create_volume(volume)
+        if content:
+            self.write(volume, content)
+        return volume
+
+    def write(self, volume: Volume, content: Content) -> None:
+        """Give a volume other content, all else zeros."""
+        self.driver.copy_image_to_volume(volume, f"test:{uuid.uuid4()}", fill_with(content))
+
+    def snapshot(self, volume: Volume) -> Snapshot:
+        """A snapshot of a volume."""
+        snapshot = self.snapshot_record(volume)
+        self.driver.create_snapshot(snapshot, volume)
+        return snapshot
+
+    def from_snapshot(self, snapshot: Snapshot, size: int = 1) -> Volume:
+        """A volume of a snapshot."""
+        volume = self.volume_record(size)
+        self.driver.create_volume_from_snapshot(volume, snapshot)
+        return volume
+
+    def clone(self, source: Volume, size: int = 1) -> Volume:
+        """A volume of a volume."""
+        volume = self.volume_record(size)
+        self.driver.create_cloned_volume(volume, source)
+        return volume
+
+    def require_content(self, thing: Volume | Snapshot, content: Content, size: int = 1) -> None:
+        """Hold that a volume or snapshot has `size` GiB, and `content`, and zeros everywhere else."""
+        with self.driver.open_volume(thing) as source:
+            assert source.size == size * GIB, f"{thing.storage_name} has {source.size} bytes, not {size} GiB"
+            at = 0
+            for extent in source.extents():
+                assert extent.offset == at, f"extents skip from {at} to {extent.offset}"
+                assert extent.length > 0, f"an extent at {at} is empty"
+                end = at + extent.length
+                for offset in range(at, end, PIECE) if extent.data else _starts(content, at, end):
+                    length = min(PIECE, end - offset)
+                    read = source.pread(length, offset)
+                    same = read == _cut(content, offset, length)
+                    assert same, f"{thing.storage_name} differs between {offset} and {offset + length}"
+                    assert extent.data or not any(read), f"{thing.storage_name} has data in a hole at {offset}"
+                at = end
+            assert at == source.size, f"extents end at {at} of {source.size} bytes"
+
+    def require_objects(self, *things: Volume | Snapshot) -> None:
+        """Hold that the storage has these objects and no others, and nothing half made."""
+        assert sorted(self.driver.list_objects()) == sorted(thing.storage_name for thing in things)
+
+    def dies_in(self, act: Callable[[Driver, Callable[[], None]], None]) -> None:
+        """Run `act(driver, die)` in another process, where `die` is a SIGKILL to it, and wait for its death."""
+        child = os.fork()
+        if child == 0:
+            try:
+                act(self.another_driver(), lambda: os.kill(os.getpid(), signal.SIGKILL))
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), "The driver's process ended before it was killed."
+
+    def clean(self) -> None:
+        """Withdraw exports and delete all that was made, so that nothing runs on after a test."""
+        known = set(self.driver.list_objects())
+        for volume in self.volumes:
+            if known & {volume.storage_name, f"{volume.storage_name}.tmp"}:
+                self.driver.terminate_connection(volume, None)
+                self.driver.delete_volume(volume)
+        for snapshot in self.snapshots:
+            if known & {snapshot.storage_name, f"{snapshot.storage_name}.tmp"}:
+                self.driver.delete_snapshot(snapshot)
+
+
+def write_through(connection: ConnectionInfo, content: Content) -> None:
+    """Write as a connected client does, to stable storage. Skips the test for connections it cannot open."""
+    data = connection["data"]
+    uri = next((value for key in ("uri", "url") if isinstance(value := data.get(key), str)), "")
+    path = data.get("device_path")
+    if uri.startswith("nbd"):
+        for offset, written in content.items():
+            _qemu_write(uri, offset, written)
+    elif isinstance(path, str):
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            for offset, written in content.items():
+                assert os.pwrite(fd, written, offset) == len(written)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    else:
+        pytest.skip(f"A connection of type {connection['driver_volume_type']} cannot be opened here.")
+
+
+def _qemu_write(uri: str, offset: int, written: bytes) -> None:
+    """qemu-io writes patterns of one byte, so `written` is one."""
+    assert len(set(written)) == 1
+    order = f"write -P {written[0]} {offset} {len(written)}"
+    commands.run([commands.find("qemu-io", "qemu-utils"), "-f", "raw", "-c", order, "-c", "flush", uri], timeout=30)
+
+
+def _starts(content: Content, first: int, last: int) -> list[int]:
+    """Where to look into a hole between `first` and `last`: its begin, and wherever content is or may have been."""
+    known = [*content.items(), *FIRST.items(), *SECOND.items()]
+    return [first, *(max(start, first) for start, data in known if start < last and start + len(data) > first)]
+
+
+def _cut(content: Content, offset: int, length: int) -> bytes:
+    cut = bytearray(length)
+    for start, data in content.items():
+        first, last = max(start, offset), min(start + len(data), offset + length)
+        if first < last:
+            cut[first - offset : last - offset] = data[first - start : last - start]
+    return bytes(cut)
+
+
+class Rules:
+    """Where the rules get their storage from: `open_driver` of the test class that adopts them."""
+
+    def open_driver(self, directory: Path) -> Driver:
+        """A driver that keeps everything below (or under a name derived from) `directory`.
+
+        Called again with the same directory it opens the same storage, while the first may still be there: that is a
+        restart after `kill -9`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has to say how its driver is opened.")
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Iterator[Storage]:
+        """Fresh storage, cleaned when the test is over."""
+        directory = tmp_path / "storage"
+        directory.mkdir()
+        storage = Storage(self.open_driver, directory)
+        yield storage
+        storage.clean()
+
+
+def with_size(volume: Volume, size: int) -> Volume:
+    """The same volume after its row says another size."""
+    return msgspec.structs.replace(volume, size=size)
+
+
+def everything_below(directory: Path, but: Path) -> dict[str, Any]:
+    """All paths below `directory` outside `but`, with their kinds and contents."""
+    found: dict[str, Any] = {}
+    for path in directory.rglob("*"):
+        if path != but and but not in path.parents:
+            found[str(path)] = path.read_bytes() if path.is_file() else None
+    return found
