@@ -1,0 +1,235 @@
+"""The bytes of a volume or snapshot: read through its chain of files, copied sparsely, and written by a fill."""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from breezeblock.drivers.contract import Extent
+from breezeblock.drivers.directory import durable
+from breezeblock.drivers.directory.qcow2 import Qcow2File, Run
+from breezeblock.errors import DriverError
+
+COPY_BYTES = 4 << 20
+CANNOT_SHARE = frozenset({errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+
+
+Format = Literal["raw", "qcow2"]
+
+
+class Link(msgspec.Struct, frozen=True):
+    """One file of a chain: raw or qcow2."""
+
+    path: Path
+    format: Format
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """Guest bytes that lie in one piece of one file; `level` None: they are zeros."""
+
+    offset: int
+    length: int
+    level: int | None = None
+    position: int = 0
+    compressed: bool = False
+
+
+class RawFile:
+    """A sparse raw file, open for reading."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDONLY)
+        self.length = os.fstat(self.fd).st_size
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self.fd)
+
+    def runs(self, start: int, end: int) -> Iterator[Run]:
+        """Data and holes from `start` to `end`; beyond the file's end there are zeros."""
+        inside = min(end, self.length)
+        while start < inside:
+            data = self._seek(start, os.SEEK_DATA, inside)
+            if data > start:
+                yield Run("zero", start, data - start)
+            hole = self._seek(data, os.SEEK_HOLE, inside) if data < inside else inside
+            if hole > data:
+                yield Run("data", data, hole - data, data)
+            start = hole
+        if start < end:
+            yield Run("zero", start, end - start)
+
+    def _seek(self, offset: int, whence: int, limit: int) -> int:
+        try:
+            return min(os.lseek(self.fd, offset, whence), limit)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return limit
+            raise
+
+
+class ChainSource:
+    """A `BlockSource` over a chain of files, the topmost first. Reads as zeros beyond the chain, up to `size`."""
+
+    def __init__(self, links: Sequence[Link], size: int) -> None:
+        self.size = size
+        self._files: list[RawFile | Qcow2File] = []
+        self._unpacked: tuple[int, int, bytes] | None = None
+        with ExitStack() as stack:
+            for link in links:
+                file = Qcow2File(link.path) if link.format == "qcow2" else RawFile(link.path)
+                stack.callback(file.close)
+                self._files.append(file)
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> "ChainSource":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def extents(self) -> Iterator[Extent]:
+        """The whole of it in order, as runs of data and of zeros."""
+        offset = length = 0
+        data = False
+        for piece in self.pieces(0, self.size):
+            if length and (piece.level is not None) == data:
+                length += piece.length
+                continue
+            if length:
+                yield Extent(offset, length, data)
+            offset, length, data = piece.offset, piece.length, piece.level is not None
+        if length:
+            yield Extent(offset, length, data)
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Exactly `length` bytes, less only at the end."""
+        end = min(offset + length, self.size)
+        return b"".join(self.read(piece) for piece in self.pieces(offset, end)) if end > offset else b""
+
+    def pieces(self, start: int, end: int, level: int = 0) -> Iterator[Piece]:
+        """Where the bytes from `start` to `end` lie, in order."""
+        if level == len(self._files):
+            yield Piece(start, end - start)
+            return
+        for run in self._files[level].runs(start, end):
+            if run.kind == "absent":
+                yield from self.pieces(run.offset, run.offset + run.length, level + 1)
+            elif run.kind == "zero":
+                yield Piece(run.offset, run.length)
+            else:
+                yield Piece(run.offset, run.length, level, run.position, run.kind == "compressed")
+
+    def read(self, piece: Piece) -> bytes:
+        """The bytes of a piece."""
+        if piece.level is None:
+            return bytes(piece.length)
+        file = self._files[piece.level]
+        if piece.compressed:
+            assert isinstance(file, Qcow2File)
+            skip = piece.offset % file.cluster
+            return self._unpack(file, piece.level, piece.position)[skip : skip + piece.length]
+        parts, position, missing = [], piece.position, piece.length
+        while missing:
+            part = os.pread(file.fd, missing, position)
+            if not part:
+                # a file written by others may end inside its last cluster; the rest of that reads as zeros
+                parts.append(bytes(missing))
+                break
+            parts.append(part)
+            position, missing = position + len(part), missing - len(part)
+        return b"".join(parts)
+
+    def _unpack(self, file: Qcow2File, level: int, entry: int) -> bytes:
+        if self._unpacked is None or self._unpacked[:2] != (level, entry):
+            self._unpacked = (level, entry, file.decompress(entry))
+        return self._unpacked[2]
+
+    def descriptor(self, piece: Piece) -> int | None:
+        """The file that holds a piece as it is; None for zeros and compressed clusters."""
+        return None if piece.level is None or piece.compressed else self._files[piece.level].fd
+
+
+def copy_chain(links: Sequence[Link], size: int, path: Path, new_size: int) -> None:
+    """Make and sync a raw file of `new_size` bytes with the first `size` bytes of a chain."""
+    target = durable.create_file(path, new_size)
+    try:
+        with ChainSource(links, size) as source:
+            copy_sparsely(source, target)
+    finally:
+        os.close(target)
+
+
+def copy_sparsely(source: ChainSource, target: int) -> None:
+    """Write the content of `source` into an open file that reads as zeros, holes staying holes, and sync it.
+
+    The kernel copies what lies plainly, by shared extents where the filesystem has them.
+    """
+    for piece in source.pieces(0, source.size):
+        for part in _parts(piece):
+            fd = source.descriptor(part)
+            if part.level is not None and (fd is None or not _copy_range(fd, target, part)):
+                durable.write_all(target, source.read(part), part.offset)
+    os.fsync(target)
+
+
+def _parts(piece: Piece) -> Iterator[Piece]:
+    if piece.level is None or piece.compressed:
+        yield piece
+        return
+    for done in range(0, piece.length, COPY_BYTES):
+        length = min(COPY_BYTES, piece.length - done)
+        yield Piece(piece.offset + done, length, piece.level, piece.position + done)
+
+
+def _copy_range(source: int, target: int, piece: Piece) -> bool:
+    done = 0
+    while done < piece.length:
+        try:
+            copied = os.copy_file_range(source, target, piece.length - done, piece.position + done, piece.offset + done)
+        except OSError as error:
+            if error.errno in CANNOT_SHARE:
+                return False
+            raise
+        if not copied:
+            return False
+        done += copied
+    return True
+
+
+class RawTarget:
+    """A `BlockTarget`: a raw volume file that is being filled."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.size = size
+        self.uri = str(path)
+        self._fd = os.open(path, os.O_RDWR)
+
+    def close(self) -> None:
+        """Give the file back without syncing it."""
+        os.close(self._fd)
+
+    def pwrite(self, data: bytes | memoryview, offset: int) -> None:
+        """Write all of `data`; raises `BackendOutOfSpace` when the storage is full."""
+        if offset < 0 or offset + len(data) > self.size:
+            raise DriverError(f"Bytes {offset} to {offset + len(data)} are outside of a volume of {self.size} bytes.")
+        with durable.storage_errors("write a volume"):
+            durable.write_all(self._fd, data, offset)
+
+    def sync(self) -> None:
+        """Put everything written on the disk, by whomever. Raises `DriverError` if the file was made longer."""
+        with durable.storage_errors("write a volume"):
+            length = os.fstat(self._fd).st_size
+            if length > self.size:
+                raise DriverError(f"What filled a volume of {self.size} bytes wrote {length} bytes.")
+            os.ftruncate(self._fd, self.size)
+            os.fsync(self._fd)
+
+    def clear(self) -> None:
+        """Let everything written go, so that the file reads as zeros and takes no room."""
+        os.ftruncate(self._fd, 0)
+        os.ftruncate(self._fd, self.size)

@@ -1,0 +1,323 @@
+"""The directory driver: volumes are files below a directory, on any filesystem.
+
+The verbs are in the order of the contract. They name what is asked of `Lineage`, hold the objects they touch, and
+turn errors of the filesystem into the contract's kinds.
+"""
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+from oslo_config import cfg
+
+from breezeblock.config import BackendSettings
+from breezeblock.drivers.contract import BlockSource, Capabilities, ConnectionInfo, Connector, Fill
+from breezeblock.drivers.directory import capacity, durable, images, reflink, repair
+from breezeblock.drivers.directory.bases import Bases
+from breezeblock.drivers.directory.content import ChainSource, RawTarget
+from breezeblock.drivers.directory.exporting import Exporting, Exports
+from breezeblock.drivers.directory.held import Held
+from breezeblock.drivers.directory.lineage import DISK, Lineage, empty_disk, grow
+from breezeblock.drivers.directory.replicas import Replicas
+from breezeblock.drivers.directory.store import Record, Store
+from breezeblock.errors import BackendInUse, ConfigError, NotSupportedByBackend
+from breezeblock.exports.nbd import NbdExports
+from breezeblock.model.image import Image
+from breezeblock.model.pool import Pool
+from breezeblock.model.snapshot import Snapshot
+from breezeblock.model.volume import ModelUpdate, Volume
+
+LOG = logging.getLogger(__name__)
+
+OPTIONS: list[cfg.Opt] = [
+    cfg.StrOpt("directory_path", help="Where the volumes lie. Default: volumes in the data directory."),
+    cfg.StrOpt("pool_name", help="Name of the pool. Default: the section's name."),
+    cfg.StrOpt("replication_device", help="A second directory, on another disk, that replicas are kept in."),
+    cfg.IntOpt("directory_max_chain_depth", default=16, min=1, help="Bases below a volume before it is flattened."),
+    cfg.StrOpt(
+        "directory_reflink",
+        default="auto",
+        choices=["auto", "never"],
+        help="Share blocks by reflink where the filesystem can, or use overlays on every filesystem.",
+    ),
+]
+
+
+def open_driver(settings: BackendSettings, open_exports: Callable[[Path], Exports] | None = None) -> "DirectoryDriver":
+    """The driver of one section. `open_exports` makes the exports of a run directory (for tests of crashes)."""
+    return DirectoryDriver(settings, settings.read(OPTIONS), open_exports)
+
+
+class DirectoryDriver:
+    """One directory of volumes, snapshots and bases."""
+
+    def __init__(
+        self,
+        settings: BackendSettings,
+        options: Mapping[str, Any],
+        open_exports: Callable[[Path], Exports] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._options = options
+        root = Path(options["directory_path"] or settings.data_dir / "volumes")
+        self._store = Store(root.absolute())
+        self._bases = Bases(self._store)
+        run_dir = settings.data_dir / "run" / "nbd" / settings.name
+        self._exporting = Exporting(functools.partial(open_exports or NbdExports, run_dir))
+        self._lineage = Lineage(self._store, self._bases, self._exporting, options["directory_max_chain_depth"])
+        self._held = Held()
+        device = options["replication_device"]
+        self._replicas = Replicas(Path(device).absolute(), self._lineage, self._bases) if device else None
+        self.capabilities = Capabilities(
+            clone_image=True, replication=bool(device), online_extend=True, thin=True, thick=True
+        )
+
+    def close(self) -> None:
+        """Give up the ownership of the directory; export daemons go on serving."""
+        self._exporting.close()
+        self._store.close()
+        if self._replicas is not None:
+            self._replicas.close()
+
+    # setup and capacity
+
+    def check_for_setup_error(self) -> None:
+        """Make the directories, look for reflink, and mend what a process left that was killed."""
+        root = self._store.root
+        try:
+            self._store.prepare()
+            shares = reflink.is_shared_by(root / "tmp")
+        except OSError as error:
+            raise ConfigError(
+                f"The directory {root} of backend {self._settings.name} is not usable: {error}"
+            ) from error
+        self._lineage.shares_blocks = shares and self._options["directory_reflink"] == "auto"
+        if self._replicas is not None:
+            self._replicas.prepare(apart_from=root)
+        if self._store.own():
+            with durable.storage_errors("mend what was cut short"):
+                repair.mend(self._store, self._bases, self._lineage)
+
+    def get_volume_stats(self) -> list[Pool]:
+        """The one pool, with the capacity of the directory's filesystem."""
+        with durable.storage_errors("measure its capacity"):
+            return [capacity.pool(self._settings, self._options, self._store.root, self.capabilities)]
+
+    # volumes
+
+    def create_volume(self, volume: Volume) -> ModelUpdate:
+        """Make a sparse raw file, or one with all its room (`admin_metadata` provisioning: thick)."""
+        thick = volume.admin_metadata.get("provisioning") == "thick"
+        with self._doing("create a volume", volume):
+            if self._store.read(volume.storage_name) is None:
+                record = Record(
+                    name=volume.storage_name, size=volume.size_bytes, content="empty", disk=DISK, thick=thick
+                )
+                self._lineage.make(record, empty_disk(volume.size_bytes, thick))
+        return {}
+
+    def delete_volume(self, volume: Volume) -> None:
+        """Remove the volume; what stands on its content lives on. Raises `BackendInUse` while it is exported."""
+        with self._doing("delete a volume", volume):
+            self._refuse_exported(volume.storage_name)
+            self._lineage.remove(volume.storage_name)
+
+    def extend_volume(self, volume: Volume, new_size: int) -> None:
+        """Grow to `new_size` GiB. An exported volume is cut from its clients for the moment, who connect again."""
+        with self._doing("extend a volume", volume):
+            self._extend(volume, new_size << 30)
+
+    def _extend(self, volume: Volume, size: int) -> None:
+        record = self._lineage.current(volume.storage_name)
+        if record.size >= size:
+            return
+        exported = self._exporting.is_exported(record.name)
+        if exported:
+            self._exporting.withdraw(record.name)
+        try:
+            grow(self._store.disk(record), record.format, size, record.thick)
+            self._store.write(msgspec.structs.replace(record, size=size))
+        finally:
+            if exported:
+                self._export(volume)
+
+    # snapshots and clones
+
+    def create_snapshot(self, snapshot: Snapshot, volume: Volume) -> ModelUpdate:
+        """Keep the volume's content of this moment, in constant time."""
+        with self._doing("snapshot a volume", snapshot, volume):
+            if self._store.read(snapshot.storage_name) is None:
+                size = self._lineage.current(volume.storage_name).size
+                self._lineage.derive(
+                    volume.storage_name, snapshot.storage_name, f"volume:{volume.id}", size, with_disk=False
+                )
+        return {}
+
+    def delete_snapshot(self, snapshot: Snapshot) -> None:
+        """Remove the snapshot; volumes made of it live on."""
+        with self._doing("delete a snapshot", snapshot):
+            self._lineage.remove(snapshot.storage_name)
+
+    def create_volume_from_snapshot(self, volume: Volume, snapshot: Snapshot) -> ModelUpdate:
+        """Make a volume of a snapshot, in constant time."""
+        return self._derive(volume, snapshot, f"snapshot:{snapshot.id}")
+
+    def create_cloned_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+        """Make a volume of another, in constant time."""
+        return self._derive(volume, source, f"volume:{source.id}")
+
+    def _derive(self, volume: Volume, source: Volume | Snapshot, content: str) -> ModelUpdate:
+        with self._doing("copy a volume or snapshot", volume, source):
+            if not self._is_made(volume, content):
+                size = max(volume.size_bytes, self._lineage.current(source.storage_name).size)
+                self._lineage.derive(source.storage_name, volume.storage_name, content, size)
+        return {}
+
+    def _is_made(self, volume: Volume, content: str) -> bool:
+        """Whether the volume is there with this content; what else lies under its name is removed."""
+        record = self._store.read(volume.storage_name)
+        if record is None:
+            return False
+        if record.content == content:
+            self._extend(volume, volume.size_bytes)
+            return True
+        LOG.warning("%s holds %s instead of %s; it is made anew", record.name, record.content, content)
+        self._refuse_exported(record.name)
+        self._lineage.remove(record.name)
+        return False
+
+    def clone_image(self, volume: Volume, image: Image, path: str | None) -> tuple[ModelUpdate, bool]:
+        """Make a volume of an image's file: share its blocks, or stand on it where it is qcow2."""
+        content = f"image:{image.id}:{image.checksum or ''}"
+        base = images.base_name(image)
+        with self._doing("adopt an image", volume), self._held.hold(base):
+            if not self._is_made(volume, content):
+                images.adopt(self._store, self._lineage, volume, image, path, content)
+        return {}, True
+
+    # content
+
+    def copy_image_to_volume(self, volume: Volume, content: str, fill: Fill) -> None:
+        """Fill a volume, once for each `content`, into a raw file that reads as zeros before."""
+        with self._doing("fill a volume", volume):
+            record = self._lineage.current(volume.storage_name)
+            if record.content == content:
+                return
+            self._refuse_exported(record.name)
+            filling = f"filling:{content}"
+            if record.content == "empty":
+                record = self._store.write(msgspec.structs.replace(record, content=filling))
+            else:
+                record = self._lineage.replace_disk(record, filling, empty_disk(record.size, record.thick))
+            self._fill(record, fill)
+            self._store.write(msgspec.structs.replace(record, content=content))
+
+    def _fill(self, record: Record, fill: Fill) -> None:
+        with contextlib.closing(RawTarget(self._store.disk(record), record.size)) as target:
+            try:
+                fill(target)
+                target.sync()
+            except Exception:
+                target.clear()
+                raise
+
+    @contextlib.contextmanager
+    def open_volume(self, volume: Volume | Snapshot) -> Iterator[BlockSource]:
+        """Read a volume or snapshot through all its files. Raises `BackendInUse` for a volume that is exported."""
+        with self._doing("open a volume or snapshot", volume):
+            self._refuse_exported(volume.storage_name)
+            record = self._lineage.current(volume.storage_name)
+            source = ChainSource(self._bases.links(record), record.size)
+        with source:
+            yield source
+
+    # exports
+
+    def initialize_connection(self, volume: Volume, connector: Connector) -> ConnectionInfo:
+        """Export the volume over NBD, and tell where."""
+        with self._doing("export a volume", volume):
+            uri = self._export(volume)
+        parts = urlsplit(uri)
+        data = {
+            "uri": uri,
+            "socket": parse_qs(parts.query).get("socket", [None])[0],
+            "export": parts.path.removeprefix("/"),
+            "access_mode": "rw" if _is_writable(volume) else "ro",
+            "volume_id": volume.id,
+            "encrypted": False,
+        }
+        return {"driver_volume_type": "nbd", "data": data}
+
+    def terminate_connection(self, volume: Volume, connector: Connector | None) -> None:
+        """Withdraw the export; clients that are still on are cut."""
+        with self._doing("withdraw an export", volume):
+            self._exporting.withdraw(volume.storage_name)
+
+    def ensure_export(self, volume: Volume) -> None:
+        """Serve the volume if it is not served; clients that are connected stay so."""
+        with self._doing("export a volume", volume):
+            self._export(volume)
+
+    def _export(self, volume: Volume) -> str:
+        links = self._lineage.links(volume.storage_name)
+        return self._exporting.export(volume.storage_name, links, _is_writable(volume))
+
+    def _refuse_exported(self, name: str) -> None:
+        if self._exporting.is_exported(name):
+            raise BackendInUse(f"{name} is exported to a client; it has to be detached first.")
+
+    def list_objects(self) -> Iterator[str]:
+        """Every volume and snapshot, half-made and half-removed ones with a trailing `.tmp`; not the hidden bases."""
+        yield from self._store.published("volumes")
+        yield from self._store.published("snapshots")
+        for name in self._store.unfinished():
+            if name.startswith(("volume-", "snapshot-")):
+                yield f"{name}.tmp"
+
+    # replicas
+
+    def update_replica(self, volume: Volume) -> ModelUpdate:
+        """Bring the replica in step with the volume."""
+        with self._doing("refresh a replica", volume):
+            return self._replicating().update(volume.storage_name, self._exporting.is_exported(volume.storage_name))
+
+    def delete_replica(self, volume: Volume) -> None:
+        """Remove the replica; gone is done."""
+        with self._doing("delete a replica", volume):
+            self._replicating().delete(volume.storage_name)
+
+    def create_replica_test_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+        """Make a volume of the replica of `source`, as it was when last in step."""
+        content = f"replica:{source.id}"
+        with self._doing("copy a replica", volume, source):
+            replicas = self._replicating()
+            replicas.require(source.storage_name)
+            if not self._is_made(volume, content):
+                replicas.copy_to(source.storage_name, volume, content)
+        return {}
+
+    def _replicating(self) -> Replicas:
+        if self._replicas is None:
+            raise NotSupportedByBackend(
+                f"Backend {self._settings.name} keeps no replicas; replication_device is not set in its section."
+            )
+        return self._replicas
+
+    @contextlib.contextmanager
+    def _doing(self, what: str, *objects: Volume | Snapshot) -> Iterator[None]:
+        """Holds the objects against other threads and turns errors into the contract's kinds."""
+        names = [thing.storage_name for thing in objects]
+        for name in names:
+            self._store.home(name)
+        with self._held.hold(*names), durable.storage_errors(what):
+            yield
+
+
+def _is_writable(volume: Volume) -> bool:
+    """Cinder notes a read-only volume in its admin metadata."""
+    return volume.admin_metadata.get("readonly", "").lower() != "true"

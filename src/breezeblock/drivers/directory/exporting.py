@@ -1,0 +1,112 @@
+"""What this driver asks of the exports: the NBD servers that hold a volume's files open for clients."""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from breezeblock.drivers.directory.content import Link
+from breezeblock.errors import NotSupportedByBackend
+from breezeblock.exports.nbd import DiskFile
+
+
+class Exports(Protocol):
+    """Implemented by `breezeblock.exports.nbd.NbdExports`. Names are storage names."""
+
+    def export(self, name: str, disk: DiskFile, writable: bool = True) -> str:
+        """Serve a disk and return its NBD URI; served already is done."""
+
+    def uri(self, name: str) -> str | None:
+        """Where it is served, or None."""
+
+    def withdraw(self, name: str, force: bool = False) -> None:
+        """Serve it no more. Raises `BackendInUse` while a client is on, unless forced."""
+
+    def snapshot(self, name: str, overlay: DiskFile) -> None:
+        """Move the served volume to a prepared overlay of the file it writes to now. Already moved is done."""
+
+    def active_path(self, name: str) -> Path | None:
+        """The file that a served volume is written to, or None."""
+
+    def adopt(self) -> None:
+        """Find the servers again that an earlier process started."""
+
+    def close(self) -> None:
+        """Leave the servers running and forget them."""
+
+
+class Exporting:
+    """The exports, made at first use, and asked in this driver's terms."""
+
+    def __init__(self, open_exports: Callable[[], Exports]) -> None:
+        self._open = open_exports
+        self._lock = threading.Lock()
+        self._made: Exports | None = None
+
+    @property
+    def _exports(self) -> Exports:
+        with self._lock:
+            if self._made is None:
+                self._made = self._open()
+                self._made.adopt()
+            return self._made
+
+    def export(self, name: str, links: Sequence[Link], writable: bool = True) -> str:
+        """Serve the chain `links` and return its NBD URI."""
+        return self._exports.export(name, disk_file(links), writable)
+
+    def is_exported(self, name: str) -> bool:
+        """Whether it is served now."""
+        return self._exports.uri(name) is not None
+
+    def withdraw(self, name: str) -> None:
+        """Serve it no more, clients or not; not served is done."""
+        self._exports.withdraw(name, force=True)
+
+    def switch(self, name: str, links: Sequence[Link]) -> None:
+        """Move a served volume to the overlay `links[0]`, which stands on what it writes to now."""
+        self._exports.snapshot(name, disk_file(links))
+
+    def active_path(self, name: str) -> Path | None:
+        """The file that a served volume is written to now, or None."""
+        return self._exports.active_path(name)
+
+    def close(self) -> None:
+        """Leave the servers running and forget them."""
+        with self._lock:
+            if self._made is not None:
+                self._made.close()
+                self._made = None
+
+
+class NoExports:
+    """`Exports` of a directory that nothing is exported from."""
+
+    def export(self, name: str, disk: DiskFile, writable: bool = True) -> str:
+        """Refuse."""
+        raise NotSupportedByBackend(f"{name} lies in a directory that is not exported.")
+
+    def uri(self, name: str) -> str | None:
+        """Nowhere."""
+
+    def withdraw(self, name: str, force: bool = False) -> None:
+        """Done."""
+
+    def snapshot(self, name: str, overlay: DiskFile) -> None:
+        """Refuse."""
+        raise NotSupportedByBackend(f"{name} lies in a directory that is not exported.")
+
+    def active_path(self, name: str) -> Path | None:
+        """None."""
+
+    def adopt(self) -> None:
+        """Find none."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def disk_file(links: Sequence[Link]) -> DiskFile:
+    """A chain in the exports' own record."""
+    below = disk_file(links[1:]) if len(links) > 1 else None
+    return DiskFile(path=links[0].path, format=links[0].format, backing=below)

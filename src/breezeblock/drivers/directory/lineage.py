@@ -1,0 +1,270 @@
+"""How content goes from one object to another in constant time, and how files keep alive what others stand on.
+
+Where the filesystem has reflink, a snapshot or clone is a file of its own that shares blocks. Elsewhere, and for a
+volume that is exported, the source's file becomes a base: a hard link of it is published in `bases/`, the source
+goes on in an empty overlay of that base, and so does a clone; a snapshot is a record that names the base.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from breezeblock import commands
+from breezeblock.drivers.directory import durable, qcow2, reflink
+from breezeblock.drivers.directory.bases import Bases
+from breezeblock.drivers.directory.content import Link, copy_chain
+from breezeblock.drivers.directory.exporting import Exporting
+from breezeblock.drivers.directory.store import Record, Store, Switch
+from breezeblock.errors import BackendInUse
+
+DISK = "disk"
+MOST_LIVE_DEPTH = 100
+"""Bases below an exported volume, which cannot be flattened; far from what the export daemon bears."""
+
+Prepare = Callable[[Path], None]
+"""Makes and syncs the disk file at this path."""
+
+
+class Lineage:
+    """Makes objects, out of nothing and out of each other, and removes them."""
+
+    def __init__(self, store: Store, bases: Bases, exporting: Exporting, max_depth: int) -> None:
+        self._store = store
+        self._bases = bases
+        self._exporting = exporting
+        self._max_depth = max_depth
+        self.shares_blocks = False
+        """Whether the filesystem has reflink; set when the store is prepared."""
+
+    # making and removing
+
+    def make(self, record: Record, prepare: Prepare | None = None) -> None:
+        """Publish a new object. After an error nothing of it is left."""
+        self.discard(record.name)
+        work = self._store.begin(record)
+        try:
+            if record.base is not None:
+                self._bases.use(record.base, record.name)
+            if record.disk is not None and prepare is not None:
+                prepare(work / record.disk)
+            self._store.publish(record.name)
+        except Exception:
+            self.discard(record.name)
+            raise
+
+    def discard(self, name: str) -> None:
+        """Remove the half-made and half-removed remains of an object."""
+        for record in self._store.remains(name):
+            self._bases.release(record.base, name)
+        self._store.sweep(name)
+
+    def remove(self, name: str) -> None:
+        """Remove an object and its remains. Gone is done."""
+        self.discard(name)
+        self._store.retire(name)
+        self.discard(name)
+        self._bases.collect(base_for(name))
+
+    # the state of a volume
+
+    def current(self, name: str) -> Record:
+        """A volume's or snapshot's record, mended if a switch to an overlay was cut short.
+
+        Raises `BackendNotFound`.
+        """
+        record = self._store.get(name)
+        if record.switching is None:
+            return record
+        overlay = self._store.home(name) / record.switching.disk
+        active = self._exporting.active_path(name)
+        if overlay.exists() and (active is None or active.samefile(overlay)):
+            # nobody writes, or to the overlay already: it holds the same as its base or more
+            return self._switched(record, record.switching)
+        mended = self._store.write(msgspec.structs.replace(record, switching=None))
+        durable.remove_file(overlay)
+        return mended
+
+    def links(self, name: str) -> list[Link]:
+        """The files that it is read from, topmost first."""
+        return self._bases.links(self.current(name))
+
+    # deriving
+
+    def derive(self, source: str, target: str, content: str, size: int, *, with_disk: bool = True) -> None:
+        """Publish `target` (`size` bytes) with the content of `source`; a snapshot needs no disk of its own."""
+        record = self.current(source)
+        exported = self._exporting.is_exported(source)
+        if self.shares_blocks and not exported and self._shareable(record):
+            self._derive_by_reflink(record, Record(name=target, size=size, content=content, disk=DISK))
+            return
+        base = record.base if record.disk is None else self.freeze(source, base_for(target))
+        depth = self._depth(base) + 1
+        new = Record(name=target, size=size, content=content, base=base, depth=depth)
+        if not with_disk:
+            self.make(new)
+        elif depth > self._max_depth:
+            links = self._bases.links(new)
+            new = msgspec.structs.replace(new, base=None, depth=0, disk=DISK)
+            self.make(new, lambda path: copy_chain(links, size, path, size))
+        else:
+            self.stand_on(str(base), target, content, size)
+
+    def _shareable(self, record: Record) -> bool:
+        if record.disk is not None or record.base is None:
+            return record.disk is not None
+        return self._store.get(record.base).format == "raw"
+
+    def _derive_by_reflink(self, source: Record, new: Record) -> None:
+        top = source if source.disk is not None else self._store.get(str(source.base))
+        file = self._store.disk(top)
+
+        def prepare(path: Path) -> None:
+            reflink.clone_file(file, path)
+            grow(path, top.format, new.size)
+
+        self.make(msgspec.structs.replace(new, format=top.format, base=top.base, depth=top.depth), prepare)
+
+    def freeze(self, name: str, base: str) -> str:
+        """Make what a volume holds now immutable, the volume going on in an overlay; returns the base's name.
+
+        That is `base`, or the base it stands on already when it has written nothing since.
+        """
+        record = self.current(name)
+        exported = self._exporting.is_exported(name)
+        if exported and record.depth >= MOST_LIVE_DEPTH:
+            raise BackendInUse(f"{name} stands on {record.depth} bases; it has to be detached once to be flattened.")
+        if not exported:
+            if record.base is not None and record.format == "qcow2" and qcow2.is_untouched(self._store.disk(record)):
+                return record.base
+            if record.depth >= self._max_depth:
+                record = self.flatten(record)
+            durable.sync_file(self._store.disk(record))
+        base = self._publish_base(record, base)
+        self._bases.use(base, name)
+        self._go_on_in_overlay(record, base, exported)
+        return base
+
+    def _publish_base(self, record: Record, wanted: str) -> str:
+        """Make the volume's file a base too, by the wanted name or, if the volume went on from that, by the next."""
+        file = self._store.disk(record)
+        base, number = wanted, 1
+        while (there := self._store.read(base)) is not None:
+            if self._store.disk(there).samefile(file):
+                return base
+            number += 1
+            base = f"{wanted}-{number}"
+
+        def prepare(path: Path) -> None:
+            os.link(file, path)
+            durable.make_directory(path.parent / "users")
+
+        new = msgspec.structs.replace(record, name=base, disk=DISK, content=f"frozen:{record.name}", switching=None)
+        self.make(new, prepare)
+        return base
+
+    def _go_on_in_overlay(self, record: Record, base: str, exported: bool) -> None:
+        switch = Switch(f"{DISK}.{base}", base)
+        overlay = self._store.home(record.name) / switch.disk
+        durable.remove_file(overlay)
+        self._write_overlay(overlay, record.size, base)
+        durable.sync_directory(overlay.parent)
+        if exported:
+            record = self._store.write(msgspec.structs.replace(record, switching=switch))
+            below = self._bases.links(self._store.get(base))
+            self._exporting.switch(record.name, [Link(overlay, "qcow2"), *below])
+            durable.sync_file(self._store.disk(self._store.get(base)))
+        self._switched(record, switch)
+
+    def _switched(self, record: Record, switch: Switch) -> Record:
+        old = self._store.disk(record)
+        now = msgspec.structs.replace(
+            record,
+            disk=switch.disk,
+            format="qcow2",
+            base=switch.base,
+            depth=self._depth(switch.base) + 1,
+            switching=None,
+            thick=False,
+        )
+        self._store.write(now)
+        durable.remove_file(old)
+        self._bases.release(record.base, record.name)
+        return now
+
+    def flatten(self, record: Record) -> Record:
+        """Copy a volume that nobody writes to into one raw file, so that it stands on nothing."""
+        links = self._bases.links(record)
+        return self.replace_disk(record, record.content, lambda path: copy_chain(links, record.size, path, record.size))
+
+    def replace_disk(self, record: Record, content: str, prepare: Prepare, size: int | None = None) -> Record:
+        """Give a published object another raw disk (and size), by one act, and let the old one go."""
+        home = self._store.home(record.name)
+        disk = next(name for name in (DISK, f"{DISK}.flat") if name != record.disk)
+        durable.remove_file(home / disk)
+        try:
+            prepare(home / disk)
+        except Exception:
+            durable.remove_file(home / disk)
+            raise
+        durable.sync_directory(home)
+        now = msgspec.structs.replace(record, disk=disk, format="raw", base=None, depth=0, content=content)
+        now = msgspec.structs.replace(now, size=size or record.size)
+        self._store.write(now)
+        if record.disk is not None:
+            durable.remove_file(home / record.disk)
+        self._bases.release(record.base, record.name)
+        return now
+
+    def _depth(self, base: str | None) -> int:
+        return -1 if base is None else self._store.get(base).depth
+
+    def stand_on(self, base: str, name: str, content: str, size: int) -> None:
+        """Publish a volume that reads as `base` does."""
+        depth = self._depth(base) + 1
+        new = Record(name=name, size=size, content=content, base=base, depth=depth, disk=DISK, format="qcow2")
+        self.make(new, lambda path: self._write_overlay(path, size, base))
+
+    def _write_overlay(self, path: Path, size: int, base: str) -> None:
+        below = self._store.get(base)
+        qcow2.write_overlay(path, size, f"../../bases/{base}/{below.disk}", below.format)
+
+
+def base_for(name: str) -> str:
+    """The name of the base that is made for this snapshot or clone."""
+    return f"base-{name}"
+
+
+def empty_disk(size: int, thick: bool) -> Prepare:
+    """Makes a raw file that reads as zeros; `thick` takes its room at once."""
+
+    def prepare(path: Path) -> None:
+        fd = durable.create_file(path, size)
+        try:
+            if thick:
+                os.posix_fallocate(fd, 0, size)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    return prepare
+
+
+def grow(path: Path, format_: str, size: int, thick: bool = False) -> None:
+    """Make a disk file that nobody has open `size` bytes large, and sync it; already that large is done."""
+    if format_ == "qcow2":
+        if not qcow2.grow_overlay(path, size):
+            program = commands.find("qemu-img", "qemu-utils")
+            commands.run([program, "resize", "-q", "-f", "qcow2", str(path), str(size)], timeout=600)
+            durable.sync_file(path)
+        return
+    fd = os.open(path, os.O_RDWR)
+    try:
+        if os.fstat(fd).st_size < size:
+            os.ftruncate(fd, size)
+        if thick:
+            os.posix_fallocate(fd, 0, size)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
