@@ -204,7 +204,7 @@ def _zones(
 def update_volume(database: Database, context: RequestContext, volume_id: str, **values: object) -> Volume:
     """Change name, description or metadata."""
     with database.begin() as connection:
-        before = volumes.get(connection, volume_id, _project(context))
+        before = volumes.get(connection, volume_id, context.own_project)
         if values:
             volumes.update(connection, volume_id, **values)
             outbox.volume_event(connection, "update.start", before, None)
@@ -217,7 +217,7 @@ def extend_volume(
 ) -> None:
     """Grow a volume to `new_size` GiB; one in use only where `online` (3.42). Raises `InvalidInput`, `InvalidState`."""
     with database.begin() as connection:
-        volume = volumes.get(connection, volume_id, _project(context))
+        volume = volumes.get(connection, volume_id, context.own_project)
         if volume.status == "in-use" and not online:
             raise InvalidState(f"Invalid volume: Volume {volume_id} status must be available to extend, but is in-use.")
         if new_size <= volume.size:
@@ -251,7 +251,7 @@ def delete_volume(
     Raises `InvalidState` while it is attached, has snapshots, or is in a status that forbids it.
     """
     with database.begin() as connection:
-        volume = volumes.get(connection, volume_id, _project(context))
+        volume = volumes.get(connection, volume_id, context.own_project)
         remove_volume(connection, context, volume, cascade=cascade, force=force)
 
 
@@ -287,13 +287,8 @@ def remove_volume(
 def reset_status(database: Database, context: RequestContext, volume_id: str, status: str) -> None:
     """Set a volume's status by hand (admin). Raises `InvalidInput` for a status that cannot be set."""
     with database.begin() as connection:
-        volumes.get(connection, volume_id, _project(context))
+        volumes.get(connection, volume_id, context.own_project)
         try:
             moves.move(connection, "volume", volume_id, "reset_status", status)
         except ValueError as error:
             raise InvalidInput(f"Invalid input received: {status} is no status that can be set.") from error
-
-
-def _project(context: RequestContext) -> str | None:
-    """Whose resources a context may touch: an admin anybody's."""
-    return None if context.is_admin else context.project_id

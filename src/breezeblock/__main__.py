@@ -1,0 +1,5 @@
+"""`python -m breezeblock`: the command line."""
+
+from breezeblock.cli.main import main
+
+main()

@@ -1,0 +1,61 @@
+"""`breezeblock api`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from gunicorn.app.base import BaseApplication
+
+from breezeblock.cli import logs, options
+from breezeblock.config import Settings
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """gunicorn with one process of threads. The application is made after the fork: no connection crosses it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """gunicorn's settings, from ours."""
+        settings = {
+            "bind": str(self._settings.listen),
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": self._settings.api_threads,
+            "worker_tmp_dir": str(self._settings.run_dir),
+            "keepalive": 75,
+            "graceful_timeout": 5,
+            "timeout": 120,
+            "proc_name": "breezeblock-api",
+            "loglevel": "warning",
+            "control_socket_disable": True,
+        }
+        for key, value in settings.items():
+            if key in self.cfg.settings:
+                self.cfg.set(key, value)
+
+    def load(self) -> Any:
+        """The WSGI application."""
+        from breezeblock.api.app import make_app
+        from breezeblock.db.connect import Database
+        from breezeblock.images.open import open_catalog
+
+        database = Database(self._settings.database_url, self._settings.database_pool)
+        return make_app(self._settings, database, open_catalog(self._settings, database))
+
+
+@click.command()
+@options.data_dir
+@options.config_file
+@options.listen
+@options.telling_errors
+def command(data_dir: Path, config_files: tuple[Path, ...], listen: str | None) -> None:
+    """Run an API process."""
+    from breezeblock import config
+
+    logs.set_up("api")
+    settings = config.load(data_dir, config_files=config_files, listen=listen)
+    config.prepare_data_dir(data_dir)
+    Server(settings).run()

@@ -1,0 +1,101 @@
+"""`breezeblock serve`: everything on this machine, by one small supervisor.
+
+It imports next to nothing and runs no thread, so that starting a child never copies anything that could be locked.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from breezeblock import commands
+from breezeblock.cli import options
+from breezeblock.errors import ConfigError
+from breezeblock.lockfile import LockFile
+
+SHUTDOWN_SECONDS = 10.0
+HEALTHY_SECONDS = 5.0
+"""A child that ended sooner than this after its start is not started again at once."""
+
+
+@click.command()
+@options.data_dir
+@options.config_file
+@options.listen
+@options.telling_errors
+def command(data_dir: Path, config_files: tuple[Path, ...], listen: str | None) -> None:
+    """Run everything on this machine: API and worker. All state is below the data directory."""
+    run_dir = data_dir.absolute() / "run"
+    with contextlib.suppress(FileExistsError):
+        data_dir.mkdir(parents=True, mode=0o700)
+    run_dir.mkdir(exist_ok=True, mode=0o700)
+    lock = LockFile(run_dir / "serve.lock")
+    lock.take()
+    shared = ["--data-dir", str(data_dir.absolute())]
+    shared += [part for file in config_files for part in ("--config-file", str(file.absolute()))]
+    own = [sys.executable, "-m", "breezeblock"]
+    commands.run_in_front([*own, "db", "upgrade", *shared])
+    (run_dir / "serve.json").write_text(json.dumps({"pid": os.getpid(), "listen": listen}))
+    Supervisor(
+        {
+            "worker": [*own, "worker", *shared],
+            "api": [*own, "api", *shared, *(["--listen", listen] if listen else [])],
+        }
+    ).run()
+
+
+class Supervisor:
+    """Keeps the children running until a signal ends all of them."""
+
+    def __init__(self, children: dict[str, list[str]]) -> None:
+        self._argv = children
+        self._pids: dict[int, tuple[str, float]] = {}
+        self._ending = False
+
+    def run(self) -> None:
+        """Start the children, start again what dies, and end with them."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        for name in self._argv:
+            self._start(name)
+        while self._pids:
+            self._reap()
+
+    def _start(self, name: str) -> None:
+        self._pids[commands.start_child(self._argv[name])] = (name, time.monotonic())
+
+    def _reap(self) -> None:
+        pid, status = os.wait()
+        if pid not in self._pids:
+            return
+        name, started = self._pids.pop(pid)
+        code = os.waitstatus_to_exitcode(status)
+        if self._ending:
+            return
+        if code == options.EXIT_CONFIG or time.monotonic() - started < HEALTHY_SECONDS:
+            self._end()
+            while self._pids:
+                self._reap()
+            raise ConfigError(f"{name} ended with {code} soon after its start; its message stands above.")
+        click.echo(f"breezeblock: {name} ended with {code}; it is started again", err=True)
+        self._start(name)
+
+    def _end(self, *_: Any) -> None:
+        self._ending = True
+        for pid in self._pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        signal.signal(signal.SIGALRM, self._kill)
+        signal.setitimer(signal.ITIMER_REAL, SHUTDOWN_SECONDS)
+
+    def _kill(self, _number: int, _frame: FrameType | None) -> None:
+        for pid in self._pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,188 @@
+"""The worker: owns backends by their slots' locks, runs their flows, and does what nobody asks for.
+
+That is: reporting capacity, keeping replicas in step, and having the exports of attached volumes there after a start.
+"""
+
+import logging
+import threading
+import uuid
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+import breezeblock.flows.attach
+import breezeblock.flows.backups
+import breezeblock.flows.create_volume
+import breezeblock.flows.delete_volume
+import breezeblock.flows.replicas
+import breezeblock.flows.resize
+import breezeblock.flows.snapshots  # noqa: F401  each module registers its flows
+from breezeblock.config import BackendSettings, Settings
+from breezeblock.context import admin_context
+from breezeblock.db import operations, pools, tables, volumes
+from breezeblock.db.connect import Database
+from breezeblock.db.slot import slot_lock
+from breezeblock.drivers.contract import Replicates
+from breezeblock.drivers.registry import open_driver
+from breezeblock.errors import BreezeblockError
+from breezeblock.flows.backend import Backend
+from breezeblock.flows.engine import Engine
+from breezeblock.images.catalog import ImageCatalog
+from breezeblock.model import clock
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 5.0
+
+
+class Worker:
+    """One process's share of the work: some backends, one engine each."""
+
+    def __init__(
+        self, settings: Settings, database: Database, images: ImageCatalog, backends: Sequence[BackendSettings]
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._images = images
+        self._owned = [_Owned(settings, database, images, own) for own in backends]
+
+    def run(self) -> None:
+        """Run until `stop`. Raises `Conflict` when another process owns one of the slots."""
+        threads = [threading.Thread(target=owned.run, name=owned.name) for owned in self._owned]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for owned in self._owned:
+            owned.release()
+
+    def stop(self) -> None:
+        """End `run` soon: short steps finish, long copies are left to be resumed."""
+        for owned in self._owned:
+            owned.stop()
+
+
+class _Owned:
+    """A backend that this process owns."""
+
+    def __init__(self, settings: Settings, database: Database, images: ImageCatalog, own: BackendSettings) -> None:
+        self.name = own.backend
+        self._database = database
+        self._lock = slot_lock(database, settings.run_dir, f"{own.backend}#0")
+        self._lock.take()
+        self._backend = Backend(
+            settings=settings,
+            own=own,
+            driver=open_driver(own),
+            database=database,
+            images=images,
+            copies=threading.Semaphore(own.max_parallel_copies),
+        )
+        self._engine = Engine(self._backend)
+        self._stopping = threading.Event()
+        self._started_at = clock.now()
+
+    def run(self) -> None:
+        """Report, restore exports, then run flows; the rounds go on in a thread beside."""
+        self._round()
+        self._restore_exports()
+        rounds = threading.Thread(target=self._rounds, name=f"{self.name} rounds", daemon=True)
+        rounds.start()
+        self._engine.run()
+        rounds.join()
+
+    def stop(self) -> None:
+        """Have `run` end."""
+        self._stopping.set()
+        self._engine.stop()
+
+    def release(self) -> None:
+        """Give the slot to the next owner."""
+        self._lock.release()
+
+    def _rounds(self) -> None:
+        interval = self._backend.settings.backend_stats_polling_interval
+        waited = 0.0
+        while not self._stopping.wait(TICK_SECONDS):
+            waited += TICK_SECONDS
+            if waited >= interval:
+                waited = 0.0
+                self._round()
+            if isinstance(self._backend.driver, Replicates):
+                self._guarded(self._ask_for_refreshes)
+
+    def _round(self) -> None:
+        self._guarded(self._report)
+
+    def _guarded(self, call: object) -> None:
+        """A storage or database that does not answer now may answer in the next round; nobody waits for this one."""
+        try:
+            call()  # type: ignore[operator]
+        except BreezeblockError as error:
+            log.warning("backend %s: %s", self.name, error)
+
+    def _report(self) -> None:
+        try:
+            found = self._backend.driver.get_volume_stats()
+        except BreezeblockError:
+            with self._database.begin() as connection:
+                pools.mark_down(connection, self.name)
+            raise
+        own = self._backend.own
+        with self._database.begin() as connection:
+            pools.report(connection, self.name, found)
+            zone = own.availability_zone
+            pools.service_is_alive(connection, self.name, "cinder-volume", zone, self._started_at)
+            pools.service_is_alive(connection, own.host, "cinder-scheduler", zone, self._started_at)
+            pools.service_is_alive(connection, own.host, "cinder-backup", zone, self._started_at)
+
+    def _restore_exports(self) -> None:
+        """Attached volumes are reachable again before the first flow runs."""
+        with self._database.read() as connection:
+            attached = [
+                one
+                for one in volumes.on_backend(connection, self.name)
+                if one.attach_status in {"attaching", "attached"}
+            ]
+        for volume in attached:
+            try:
+                self._backend.driver.ensure_export(volume)
+            except BreezeblockError as error:
+                log.error("volume %s is attached but its export could not be restored: %s", volume.id, error)
+
+    def _ask_for_refreshes(self) -> None:
+        """Request a refresh of each replica that was not in step for `replica_refresh_interval`."""
+        interval = self._backend.settings.replica_refresh_interval
+        with self._database.read() as connection:
+            replicated = [
+                one
+                for one in volumes.on_backend(connection, self.name)
+                if one.replication_status is not None
+                and one.status in {"available", "in-use"}
+                and (one.replicated_at is None or clock.seconds_since(one.replicated_at) >= interval)
+            ]
+        for volume in replicated:
+            with self._database.begin() as connection:
+                if _is_being_refreshed(connection, volume.id):
+                    continue
+                operations.request_flow(
+                    connection,
+                    admin_context(),
+                    "refresh_replica",
+                    operation_id=str(uuid.uuid4()),
+                    slot=self._backend.slot,
+                    resource_type="volume",
+                    resource_id=volume.id,
+                    project_id=volume.project_id,
+                    arguments={"volume_id": volume.id},
+                )
+
+
+def _is_being_refreshed(connection: sa.Connection, volume_id: str) -> bool:
+    table = tables.operations
+    query = sa.select(table.c.id).where(
+        table.c.resource_id == volume_id,
+        table.c.kind == "refresh_replica",
+        table.c.state.in_(["queued", "running"]),
+    )
+    return connection.execute(query).first() is not None
