@@ -9,6 +9,7 @@ import pytest
 from breezeblock.drivers import registry
 from breezeblock.drivers.conformance import DriverConformance, Storage, settings_for
 from breezeblock.drivers.contract import Driver, Fill
+from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.drivers.simulated.driver import SimulatedDriver
 from breezeblock.drivers.simulated.sparse import SparseFile
 from breezeblock.errors import BackendNotFound
@@ -25,7 +26,13 @@ class TestSimulated(DriverConformance):
 
 class TestDirectory(DriverConformance):
     def open_driver(self, directory: Path) -> Driver:
-        return registry.open_driver(settings_for("directory", directory))
+        return registry.open_driver(
+            settings_for("directory", directory, replication_device=str(directory / "replicas"))
+        )
+
+    def close_driver(self, driver: Driver) -> None:
+        assert isinstance(driver, DirectoryDriver)
+        driver.close()
 
 
 class FillsAgain(SimulatedDriver):

@@ -60,8 +60,14 @@ def must_not_fill(target: BlockTarget) -> None:
 class Storage:
     """A driver on storage of its own. `directory` is the driver's, what lies beside it is not."""
 
-    def __init__(self, open_driver: Callable[[Path], Driver], directory: Path) -> None:
+    def __init__(
+        self,
+        open_driver: Callable[[Path], Driver],
+        directory: Path,
+        close_driver: Callable[[Driver], None] = lambda driver: None,
+    ) -> None:
         self.open_driver = open_driver
+        self.close_driver = close_driver
         self.directory = directory
         self.driver = self.another_driver()
         self.volumes: list[Volume] = []
@@ -69,13 +75,14 @@ class Storage:
         self.pool = self.driver.get_volume_stats()[0].name
 
     def another_driver(self) -> Driver:
-        """A second driver on the same storage, as a restarted or a standby worker opens it."""
+        """A driver on the storage, opened and checked as a worker does it at start."""
         driver = self.open_driver(self.directory)
         driver.check_for_setup_error()
         return driver
 
     def restart(self) -> Driver:
-        """Forget the driver as a killed worker does, without goodbye, and open a new one."""
+        """Let the driver go as the death of its worker does, and open a new one."""
+        self.close_driver(self.driver)
         self.driver = self.another_driver()
         return self.driver
 
@@ -161,7 +168,8 @@ class Storage:
         assert sorted(self.driver.list_objects()) == sorted(thing.storage_name for thing in things)
 
     def dies_in(self, act: Callable[[Driver, Callable[[], None]], None]) -> None:
-        """Run `act(driver, die)` in another process, where `die` is a SIGKILL to it, and wait for its death."""
+        """Run `act(driver, die)` in another process, where `die` is a SIGKILL to it; then open the driver anew here."""
+        self.close_driver(self.driver)
         child = os.fork()
         if child == 0:
             try:
@@ -169,6 +177,7 @@ class Storage:
             finally:
                 os._exit(1)
         _, status = os.waitpid(child, 0)
+        self.driver = self.another_driver()
         assert os.WIFSIGNALED(status), "The driver's process ended before it was killed."
 
     def clean(self) -> None:
@@ -231,19 +240,22 @@ class Rules:
     def open_driver(self, directory: Path) -> Driver:
         """A driver that keeps everything below (or under a name derived from) `directory`.
 
-        Called again with the same directory it opens the same storage, while the first may still be there: that is a
-        restart after `kill -9`.
+        Called again with the same directory it opens the same storage: that is a restart.
         """
         raise NotImplementedError(f"{type(self).__name__} has to say how its driver is opened.")
+
+    def close_driver(self, driver: Driver) -> None:
+        """Release what the death of the process would: locks and open files. Many a driver has nothing of the sort."""
 
     @pytest.fixture
     def storage(self, tmp_path: Path) -> Iterator[Storage]:
         """Fresh storage, cleaned when the test is over."""
         directory = tmp_path / "storage"
         directory.mkdir()
-        storage = Storage(self.open_driver, directory)
+        storage = Storage(self.open_driver, directory, self.close_driver)
         yield storage
         storage.clean()
+        self.close_driver(storage.driver)
 
 
 def with_size(volume: Volume, size: int) -> Volume:
