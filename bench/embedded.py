@@ -1,0 +1,76 @@
+"""This project's server on its embedded default, in a temporary data directory, restarted for every round."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+from bench.client import Client, Endpoint
+from bench.processes import ServerProcesses
+from bench.scenarios import Sample, Target
+from tests.processes import Server, free_port
+
+CONFIGURATION = """[DEFAULT]
+quota_volumes = -1
+quota_snapshots = -1
+quota_gigabytes = -1
+[directory]
+max_over_subscription_ratio = 1000
+"""
+
+
+class Embedded:
+    """A subject of the rounds, and a context manager that stops the server."""
+
+    name = "Breezeblock"
+
+    def __init__(self, data_dir: Path, image_file: Path, repeat: int) -> None:
+        self._data_dir = data_dir
+        self._image_file = image_file
+        self._repeat = repeat
+        self._server: Server | None = None
+        data_dir.mkdir(mode=0o700)
+        (data_dir / "breezeblock.conf").write_text(CONFIGURATION)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.stop()
+
+    def begin_round(self) -> tuple[Target, dict[str, Sample]]:
+        """Stop the server if it runs, start it, and time until it answers."""
+        if self._server is not None:
+            self._server.stop()
+        address = f"127.0.0.1:{free_port()}"
+        program = Path(sys.executable).with_name("breezeblock")
+        started = time.perf_counter()
+        argv: list[str | Path] = [program, "serve", "--data-dir", self._data_dir, "--listen", address]
+        self._server = Server(argv, self._data_dir.with_name("breezeblock.log"))
+        self._server.wait_for(f"http://{address}/v3/volumes")
+        start = Sample(wall_ms=(time.perf_counter() - started) * 1000)
+        client = Client(Endpoint(volumes=f"http://{address}/v3", images=f"http://{address}/image/v2"))
+        target = Target(
+            name=self.name,
+            client=client,
+            listing=client,
+            processes=ServerProcesses([self._server.pid], matching=str(self._data_dir)),
+            image_file=self._image_file,
+            repeat=self._repeat,
+        )
+        return target, {"start": start}
+
+
+def make_image(directory: Path) -> Path:
+    """A qcow2 image of a 200 MiB ext4 file system with 128 MiB of data that does not compress."""
+    tree, raw, image = directory / "tree", directory / "disk.raw", directory / "disk.qcow2"
+    tree.mkdir()
+    with Path("/dev/urandom").open("rb") as noise:
+        (tree / "noise").write_bytes(noise.read(128 << 20))
+    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-d", tree, raw, "200M"], check=True)
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image], check=True)
+    raw.unlink()
+    (tree / "noise").unlink()
+    return image

@@ -1,0 +1,100 @@
+"""What a server's processes cost, read from /proc: processor time and memory."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Of all processes of a server at one moment."""
+
+    cpu_seconds: float
+    """User and system time, with that of children that have ended."""
+    pss_bytes: int
+    """Proportional set size: shared pages are divided among those who share them."""
+    processes: int
+
+
+class ServerProcesses:
+    """The processes of a server: trees under root process ids, and daemons known by a text on their command line."""
+
+    def __init__(self, roots: Sequence[int] = (), matching: str | None = None) -> None:
+        self._roots = tuple(roots)
+        self._matching = matching.encode() if matching else None
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to read; a server elsewhere has no processes here."""
+        return bool(self._roots or self._matching)
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the processes have used so far."""
+        return sum(_cpu_seconds(pid) for pid in self._pids())
+
+    def usage(self) -> Usage:
+        """Processor time, memory and number of the processes; reading memory takes some milliseconds."""
+        pids = self._pids()
+        return Usage(sum(map(_cpu_seconds, pids)), sum(map(_pss_bytes, pids)), len(pids))
+
+    def _pids(self) -> set[int]:
+        children: dict[int, list[int]] = {}
+        for pid, parent in _parents():
+            children.setdefault(parent, []).append(pid)
+        found: set[int] = set()
+        waiting = [*self._roots, *self._daemons()]
+        while waiting:
+            pid = waiting.pop()
+            if pid not in found:
+                found.add(pid)
+                waiting += children.get(pid, [])
+        return found
+
+    def _daemons(self) -> Iterator[int]:
+        if self._matching is None:
+            return
+        for pid in _all_pids():
+            if pid != os.getpid() and self._matching in _read(pid, "cmdline"):
+                yield pid
+
+
+def root_pids(texts: Sequence[str]) -> list[int]:
+    """Process ids, each given as a number or as the path of a file that holds it."""
+    return [int(text) if text.isdigit() else int(Path(text).read_text()) for text in texts]
+
+
+def _all_pids() -> Iterator[int]:
+    return (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for pid in _all_pids():
+        fields = _stat(pid)
+        if fields:
+            yield pid, int(fields[1])
+
+
+def _cpu_seconds(pid: int) -> float:
+    return sum(map(int, _stat(pid)[11:15])) / TICK
+
+
+def _pss_bytes(pid: int) -> int:
+    for line in _read(pid, "smaps_rollup").splitlines():
+        if line.startswith(b"Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat from the state on (proc(5) counts that as the third); empty for one that ended."""
+    return _read(pid, "stat").rpartition(b")")[2].split()
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        return b""

@@ -1,0 +1,126 @@
+"""The figures as a table: what each thing took, how many times less than the peer, and whether the goal is met."""
+
+import datetime
+
+import msgspec
+
+from bench.rounds import Results
+from bench.scenarios import Sample
+
+LABELS = {
+    "start": "start, until the API answers",
+    "list": "list of 1000 volumes in detail",
+    "show": "one volume",
+    "post": "raw volume, POST to 202",
+    "raw": "raw volume, POST to available",
+    "batch": "100 raw volumes by 8 clients, all available",
+    "snapshot": "snapshot, POST to available",
+    "from_snapshot": "volume from a snapshot",
+    "clone": "clone of a raw volume",
+    "delete": "raw volume, DELETE to gone",
+    "image_first": "volume from an image, first",
+    "image_then": "volume from an image, then",
+    "clone_of_image": "clone of a volume from an image",
+}
+"""Rows of the table, in order; those of `idle` come below it."""
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """What a figure should be: at most `most`, or at most the peer's divided by `times`."""
+
+    field: str
+    most: float | None = None
+    times: float | None = None
+
+
+GOALS = {
+    "start": Goal("wall_ms", most=1500),
+    "list": Goal("cpu_ms", times=12),
+    "raw": Goal("wall_ms", times=10),
+    "batch": Goal("wall_ms", most=1500),
+    "snapshot": Goal("wall_ms", times=10),
+    "clone": Goal("wall_ms", times=30),
+    "image_then": Goal("wall_ms", times=30),
+}
+MOST_PSS_MIB = 180
+MOST_IDLE_PERCENT = 2
+
+
+def table(results: Results, server: str, peer: str | None) -> str:
+    """A Markdown table of medians; with a peer also of its figures and the ratios."""
+    head = [f"{server} ms", "CPU ms"]
+    if peer:
+        head += [f"{peer} ms", "CPU ms", "times faster", "times less CPU"]
+    head += ["goal", ""]
+    lines = [_row(["", *head]), _row(["---", *["---:"] * (len(head) - 2), "---", "---"])]
+    for scenario, label in LABELS.items():
+        ours = results.median(server, scenario)
+        if ours is not None:
+            theirs = results.median(peer, scenario) if peer else None
+            lines.append(_row([label, *_figures(ours, theirs, peer is not None), *_judge(scenario, ours, theirs)]))
+    return "\n".join([*lines, "", *_idle(results, server, True), *(_idle(results, peer, False) if peer else [])])
+
+
+def page(results: Results, server: str, peer: str | None) -> str:
+    """BENCHMARKS.md."""
+    when = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return f"""# Benchmarks
+
+`make bench` wrote this page on {when}: {results.machine}, medians of {results.rounds} rounds in which the servers take
+turns. Times are a client's, with its polling (5 ms, growing to 50 ms); CPU is user and system time of all processes of
+the server for one operation, the polls included. "First" is the first volume of an image the server has not seen.
+
+{table(results, server, peer)}
+"""
+
+
+def _figures(ours: Sample, theirs: Sample | None, with_peer: bool) -> list[str]:
+    cells = [_number(ours.wall_ms), _number(ours.cpu_ms)]
+    if with_peer:
+        theirs = theirs or Sample()
+        cells += [_number(theirs.wall_ms), _number(theirs.cpu_ms)]
+        cells += [_ratio(theirs.wall_ms, ours.wall_ms), _ratio(theirs.cpu_ms, ours.cpu_ms)]
+    return cells
+
+
+def _judge(scenario: str, ours: Sample, theirs: Sample | None) -> list[str]:
+    goal = GOALS.get(scenario)
+    if goal is None:
+        return ["", ""]
+    value = getattr(ours, goal.field)
+    if goal.most is not None:
+        return [f"at most {goal.most:.0f} ms", _verdict(value, goal.most)]
+    unit = "CPU" if goal.field == "cpu_ms" else "time"
+    other = getattr(theirs, goal.field) if theirs else None
+    return [f"1/{goal.times:.0f} of its {unit}", _verdict(value, other / goal.times if other and goal.times else None)]
+
+
+def _idle(results: Results, server: str, judged: bool) -> list[str]:
+    sample = results.median(server, "idle")
+    if sample is None or sample.pss_mib is None or sample.idle_percent is None:
+        return []
+    memory, load = f"{sample.pss_mib:.0f} MiB (PSS)", f"{sample.idle_percent:.1f} % of one processor"
+    if judged:
+        memory += f", goal at most {MOST_PSS_MIB}: {_verdict(sample.pss_mib, MOST_PSS_MIB)}"
+        load += f", goal at most {MOST_IDLE_PERCENT}: {_verdict(sample.idle_percent, MOST_IDLE_PERCENT)}"
+    return [f"- {server} at rest with one volume attached: {memory}; {load}."]
+
+
+def _verdict(value: float | None, most: float | None) -> str:
+    if value is None or most is None:
+        return ""
+    return "met" if value <= most else "**missed**"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _ratio(theirs: float | None, ours: float | None) -> str:
+    return f"{theirs / ours:.1f}" if theirs and ours else ""
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
