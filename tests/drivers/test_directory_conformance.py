@@ -1,14 +1,40 @@
-"""The directory driver keeps the contract: without reflink (overlays), and with it on XFS."""
+"""The directory driver keeps the contract: by overlays on any filesystem, and by reflink on XFS."""
 
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
-from breezeblock.drivers.conformance import DriverConformance, settings_for
+import pytest
+
+from breezeblock.drivers.conformance import DriverConformance, Storage, settings_for
 from breezeblock.drivers.contract import Driver
 from breezeblock.drivers.directory.driver import open_driver
+from tests.drivers.directory_storage import mounted
 
 
 class TestOverlays(DriverConformance):
-    """On any filesystem, by bases and overlays."""
+    """On any filesystem, by bases and overlays; with replicas."""
 
     def open_driver(self, directory: Path) -> Driver:
-        return open_driver(settings_for("directory", directory, directory_reflink="never"))
+        device = str(directory / "replicas")
+        return open_driver(settings_for("directory", directory, directory_reflink="never", replication_device=device))
+
+
+class TestReflink(DriverConformance):
+    """On XFS, where snapshots and clones are files that share blocks."""
+
+    @pytest.fixture(scope="class")
+    def xfs(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+        with mounted("xfs", tmp_path_factory.mktemp("xfs")) as directory:
+            yield directory
+
+    @pytest.fixture
+    def storage(self, xfs: Path) -> Iterator[Storage]:
+        directory = xfs / uuid.uuid4().hex[:8]
+        directory.mkdir()
+        storage = Storage(self.open_driver, directory)
+        yield storage
+        storage.clean()
+
+    def open_driver(self, directory: Path) -> Driver:
+        return open_driver(settings_for("directory", directory, replication_device=str(directory / "replicas")))

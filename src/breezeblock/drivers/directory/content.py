@@ -228,8 +228,3 @@ class RawTarget:
                 raise DriverError(f"What filled a volume of {self.size} bytes wrote {length} bytes.")
             os.ftruncate(self._fd, self.size)
             os.fsync(self._fd)
-
-    def clear(self) -> None:
-        """Let everything written go, so that the file reads as zeros and takes no room."""
-        os.ftruncate(self._fd, 0)
-        os.ftruncate(self._fd, self.size)

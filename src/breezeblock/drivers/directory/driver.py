@@ -140,7 +140,9 @@ class DirectoryDriver:
         if exported:
             self._exporting.withdraw(record.name)
         try:
-            grow(self._store.disk(record), record.format, size, record.thick)
+            self._lineage.tidy(record)
+            if record.disk is not None:
+                grow(self._store.disk(record), record.format, size, record.thick)
             self._store.write(msgspec.structs.replace(record, size=size))
         finally:
             if exported:
@@ -203,28 +205,23 @@ class DirectoryDriver:
     # content
 
     def copy_image_to_volume(self, volume: Volume, content: str, fill: Fill) -> None:
-        """Fill a volume, once for each `content`, into a raw file that reads as zeros before."""
-        with self._doing("fill a volume", volume):
-            record = self._lineage.current(volume.storage_name)
-            if record.content == content:
-                return
-            self._refuse_exported(record.name)
-            filling = f"filling:{content}"
-            if record.content == "empty":
-                record = self._store.write(msgspec.structs.replace(record, content=filling))
-            else:
-                record = self._lineage.replace_disk(record, filling, empty_disk(record.size, record.thick))
-            self._fill(record, fill)
-            self._store.write(msgspec.structs.replace(record, content=content))
-
-    def _fill(self, record: Record, fill: Fill) -> None:
-        with contextlib.closing(RawTarget(self._store.disk(record), record.size)) as target:
+        """Fill a volume, once for each `content`: into a hidden file that takes the disk's place when it is whole."""
+        with self._held.hold(volume.storage_name):
+            with self._doing("fill a volume", volume):
+                record = self._lineage.current(volume.storage_name)
+                if record.content == content:
+                    return
+                self._refuse_exported(record.name)
+                file = self._lineage.begin_fill(record, content)
             try:
-                fill(target)
-                target.sync()
+                with contextlib.closing(RawTarget(file, record.size)) as target:
+                    fill(target)
+                    target.sync()
             except Exception:
-                target.clear()
+                durable.remove_file(file)
                 raise
+            with self._doing("fill a volume", volume):
+                self._lineage.end_fill(record.name, content)
 
     @contextlib.contextmanager
     def open_volume(self, volume: Volume | Snapshot) -> Iterator[BlockSource]:
@@ -257,6 +254,8 @@ class DirectoryDriver:
         """Withdraw the export; clients that are still on are cut."""
         with self._doing("withdraw an export", volume):
             self._exporting.withdraw(volume.storage_name)
+            if self._store.read(volume.storage_name) is not None:
+                self._lineage.tidy(self._lineage.current(volume.storage_name))
 
     def ensure_export(self, volume: Volume) -> None:
         """Serve the volume if it is not served; clients that are connected stay so."""

@@ -16,10 +16,11 @@ from breezeblock.drivers.directory import durable, qcow2, reflink
 from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.content import Link, copy_chain
 from breezeblock.drivers.directory.exporting import Exporting
-from breezeblock.drivers.directory.store import Record, Store, Switch
+from breezeblock.drivers.directory.store import RECORD, Record, Store, Switch
 from breezeblock.errors import BackendInUse
 
 DISK = "disk"
+FILLING = "filling:"
 MOST_LIVE_DEPTH = 100
 """Bases below an exported volume, which cannot be flattened; far from what the export daemon bears."""
 
@@ -81,20 +82,27 @@ class Lineage:
         active = self._exporting.active_path(name)
         if overlay.exists() and (active is None or active.samefile(overlay)):
             # nobody writes, or to the overlay already: it holds the same as its base or more
-            return self._switched(record, record.switching)
+            return self._switched(record, record.switching, served=active is not None)
         mended = self._store.write(msgspec.structs.replace(record, switching=None))
         durable.remove_file(overlay)
         return mended
 
+    def whole(self, name: str) -> Record:
+        """As `current`, of what can be copied and exported. Raises `BackendInUse` for what is not filled."""
+        record = self.current(name)
+        if record.content.startswith(FILLING):
+            raise BackendInUse(f"{name} is being filled, or was not filled to the end.")
+        return record
+
     def links(self, name: str) -> list[Link]:
-        """The files that it is read from, topmost first."""
-        return self._bases.links(self.current(name))
+        """The files that it is read from, topmost first. Raises as `whole`."""
+        return self._bases.links(self.whole(name))
 
     # deriving
 
     def derive(self, source: str, target: str, content: str, size: int, *, with_disk: bool = True) -> None:
         """Publish `target` (`size` bytes) with the content of `source`; a snapshot needs no disk of its own."""
-        record = self.current(source)
+        record = self.whole(source)
         exported = self._exporting.is_exported(source)
         if self.shares_blocks and not exported and self._shareable(record):
             self._derive_by_reflink(record, Record(name=target, size=size, content=content, disk=DISK))
@@ -131,7 +139,7 @@ class Lineage:
 
         That is `base`, or the base it stands on already when it has written nothing since.
         """
-        record = self.current(name)
+        record = self.whole(name)
         exported = self._exporting.is_exported(name)
         if exported and record.depth >= MOST_LIVE_DEPTH:
             raise BackendInUse(f"{name} stands on {record.depth} bases; it has to be detached once to be flattened.")
@@ -175,10 +183,9 @@ class Lineage:
             below = self._bases.links(self._store.get(base))
             self._exporting.switch(record.name, [Link(overlay, "qcow2"), *below])
             durable.sync_file(self._store.disk(self._store.get(base)))
-        self._switched(record, switch)
+        self._switched(record, switch, served=exported)
 
-    def _switched(self, record: Record, switch: Switch) -> Record:
-        old = self._store.disk(record)
+    def _switched(self, record: Record, switch: Switch, served: bool) -> Record:
         now = msgspec.structs.replace(
             record,
             disk=switch.disk,
@@ -189,9 +196,18 @@ class Lineage:
             thick=False,
         )
         self._store.write(now)
-        durable.remove_file(old)
+        if not served:  # the export daemon opens its files again by the names it knows
+            self.tidy(now)
         self._bases.release(record.base, record.name)
         return now
+
+    def tidy(self, record: Record) -> None:
+        """Remove the files of an object that its record does not name, unless it is exported."""
+        home = self._store.home(record.name)
+        strays = [file for file in os.listdir(home) if file not in (RECORD, record.disk)]
+        if strays and not self._exporting.is_exported(record.name):
+            for file in strays:
+                durable.remove_file(home / file)
 
     def flatten(self, record: Record) -> Record:
         """Copy a volume that nobody writes to into one raw file, so that it stands on nothing."""
@@ -212,13 +228,33 @@ class Lineage:
         now = msgspec.structs.replace(record, disk=disk, format="raw", base=None, depth=0, content=content)
         now = msgspec.structs.replace(now, size=size or record.size)
         self._store.write(now)
-        if record.disk is not None:
-            durable.remove_file(home / record.disk)
+        self.tidy(now)
         self._bases.release(record.base, record.name)
         return now
 
     def _depth(self, base: str | None) -> int:
         return -1 if base is None else self._store.get(base).depth
+
+    def begin_fill(self, record: Record, content: str) -> Path:
+        """A new file for `content`, hidden until `end_fill`; the volume reads as zeros, and its old files go."""
+        hollow = msgspec.structs.replace(
+            record, disk=None, base=None, depth=0, format="raw", content=f"{FILLING}{content}"
+        )
+        self._store.write(hollow)
+        self.tidy(hollow)
+        self._bases.release(record.base, record.name)
+        file = self._store.home(record.name) / DISK
+        try:
+            empty_disk(record.size, record.thick)(file)
+        except Exception:
+            durable.remove_file(file)
+            raise
+        return file
+
+    def end_fill(self, name: str, content: str) -> None:
+        """Publish what was filled in; it is on the disk already."""
+        durable.sync_directory(self._store.home(name))
+        self._store.write(msgspec.structs.replace(self._store.get(name), disk=DISK, content=content))
 
     def stand_on(self, base: str, name: str, content: str, size: int) -> None:
         """Publish a volume that reads as `base` does."""

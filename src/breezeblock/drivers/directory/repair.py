@@ -10,7 +10,7 @@ from collections import defaultdict
 from breezeblock.drivers.directory import durable
 from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.lineage import Lineage
-from breezeblock.drivers.directory.store import RECORD, Store
+from breezeblock.drivers.directory.store import Store
 
 LOG = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def mend(store: Store, bases: Bases, lineage: Lineage) -> None:
             if record.base is not None:
                 users[record.base].add(name)
             if folder != "bases":
-                _remove_strays(store, name, record.disk)
+                lineage.tidy(record)
     for base in list(store.published("bases")):
         _rewrite_users(store, bases, base, users[base])
     for name in list(store.unfinished()):
@@ -35,14 +35,6 @@ def mend(store: Store, bases: Bases, lineage: Lineage) -> None:
             durable.remove_file(store.root / "tmp" / entry.name)
     for base in list(store.published("bases")):
         bases.collect(base)
-
-
-def _remove_strays(store: Store, name: str, disk: str | None) -> None:
-    """Files of an object that its record does not name: made but not taken, or left but not removed."""
-    home = store.home(name)
-    for file in os.listdir(home):
-        if file not in (RECORD, disk):
-            durable.remove_file(home / file)
 
 
 def _rewrite_users(store: Store, bases: Bases, base: str, users: set[str]) -> None:

@@ -44,7 +44,7 @@ class Replicas:
     def update(self, name: str, exported: bool) -> ModelUpdate:
         """Copy the volume's content, unless no file of it changed since. An exported one goes on in an overlay."""
         replica = self._store.read(name)
-        record = self._primary.current(name)
+        record = self._primary.whole(name)
         links = self._primary_bases.links(record)
         now = clock.now()
         if replica is None or replica.content != _state(links, record.size):

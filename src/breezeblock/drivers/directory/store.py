@@ -34,13 +34,14 @@ class Switch(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an object is. `size` is bytes; `disk` is a file beside the record, None where the base is all there is."""
+    """What an object is. `size` is bytes; `disk` is a file beside the record. Without one
+    it reads as its base does, and without that as zeros."""
 
     name: str
     size: int
     content: str
     """What it was made of, such as `empty`, `snapshot:<id>`, `volume:<id>`, `image:<id>:<checksum>`; beginning with
-    `filling:` while a fill is under way or broken."""
+    `filling:` while a fill is under way or broken: what is filled in is hidden until it is whole."""
     format: Literal["raw", "qcow2"] = "raw"
     disk: str | None = None
     base: str | None = None
