@@ -5,11 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from breezeblock.config import Settings
 from breezeblock.context import RequestContext
-from breezeblock.db.connect import Database
-from breezeblock.images.glance import GlanceCatalog
-from breezeblock.images.local import LocalCatalog
 from breezeblock.model.image import Image
 
 
@@ -28,10 +24,3 @@ class ImageCatalog(Protocol):
 
     def local_path(self, image_id: str) -> Path | None:
         """The image's file, when it lies on this machine and may be read in place; it never changes there."""
-
-
-def open_catalog(settings: Settings, database: Database) -> ImageCatalog:
-    """The image service that the option `image_service` names. Raises `ConfigError` where it is not set up."""
-    if settings.image_service == "glance":
-        return GlanceCatalog(settings.glance)
-    return LocalCatalog(database, settings.path("image_store_path", "images"), settings.vmdk_allowed_types)

@@ -1,0 +1,14 @@
+"""Which image service there is, by the configuration."""
+
+from breezeblock.config import Settings
+from breezeblock.db.connect import Database
+from breezeblock.images.catalog import ImageCatalog
+from breezeblock.images.glance import GlanceCatalog
+from breezeblock.images.local import LocalCatalog
+
+
+def open_catalog(settings: Settings, database: Database) -> ImageCatalog:
+    """The image service that the option `image_service` names. Raises `ConfigError` where it is not set up."""
+    if settings.image_service == "glance":
+        return GlanceCatalog(settings.glance)
+    return LocalCatalog(database, settings.path("image_store_path", "images"), settings.vmdk_allowed_types)
