@@ -93,7 +93,7 @@ def test_another_project_sees_nothing(openstack: OpenStack, other: OpenStack) ->
     volume_id = openstack.json("volume", "create", "--size", "1", "private")["id"]
     Tour(openstack).available("volume", name="private")
     assert other.json("volume", "list") == []
-    with pytest.raises(OpenStackFailed, match="(?i)no volume|not found|could not be found"):
+    with pytest.raises(OpenStackFailed, match=r"(?i)no volume|not found|could not be found"):
         other("volume", "show", volume_id)
     openstack("volume", "delete", "private")
     Tour(openstack).gone("volume")
