@@ -89,6 +89,12 @@ class OverQuota(BreezeblockError):
     status = 413
 
 
+class RequestTooLarge(BreezeblockError):
+    """The request body is larger than this server takes (osapi_max_request_body_size)."""
+
+    status = 413
+
+
 class UnsupportedMediaType(BreezeblockError):
     """The body has to be JSON (application/json)."""
 

@@ -11,9 +11,14 @@ RESOURCES = ("volumes", "snapshots", "gigabytes", "backups", "backup_gigabytes")
 
 def limits(connection: Connection, settings: Settings, project_id: str) -> dict[str, int]:
     """A project's limits by resource; -1 is without limit."""
-    defaults = {resource: int(settings.default[f"quota_{resource}"]) for resource in RESOURCES}
-    defaults["per_volume_gigabytes"] = int(settings.per_volume_size_limit)
-    return defaults | quotas.limits(connection, project_id)
+    return defaults(settings) | quotas.limits(connection, project_id)
+
+
+def defaults(settings: Settings) -> dict[str, int]:
+    """The limits of a project that has none of its own: the configuration's."""
+    found = {resource: int(settings.default[f"quota_{resource}"]) for resource in RESOURCES}
+    found["per_volume_gigabytes"] = int(settings.per_volume_size_limit)
+    return found
 
 
 def in_use(usage: quotas.Usage, settings: Settings) -> dict[str, int]:

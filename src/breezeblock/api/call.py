@@ -1,0 +1,91 @@
+"""One call of the API as its handler sees it, and what a handler may answer."""
+
+from collections.abc import Callable, Iterable
+from threading import BoundedSemaphore
+from typing import Any
+from urllib.parse import parse_qsl
+
+import falcon
+import msgspec
+
+from breezeblock.api.links import Links
+from breezeblock.auth import policy
+from breezeblock.auth.authentication import Authentication
+from breezeblock.config import Settings
+from breezeblock.context import RequestContext
+from breezeblock.db.connect import Database
+from breezeblock.errors import InvalidInput
+from breezeblock.images.catalog import ImageCatalog
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What the API stands on; one for a process. `streams` bounds the event streams, each of which holds a thread."""
+
+    settings: Settings
+    database: Database
+    catalog: ImageCatalog
+    authentication: Authentication
+    streams: BoundedSemaphore
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that is more than a JSON body. `status` is the route's where it is None."""
+
+    content: Any = None
+    status: int | None = None
+    headers: dict[str, str] = {}
+    media_type: str = falcon.MEDIA_JSON
+    stream: Iterable[bytes] | None = None
+
+
+class Call:
+    """Who asks what: context, version, path, query, and the decoded body."""
+
+    def __init__(
+        self, parts: Parts, request: falcon.Request, context: RequestContext, version: int, path: dict[str, str]
+    ) -> None:
+        self.parts = parts
+        self.settings = parts.settings
+        self.database = parts.database
+        self.catalog = parts.catalog
+        self.request = request
+        self.context = context
+        self.version = version
+        self.path = path
+        self.query = query_of(request)
+        self.body: Any = None
+        self.links = Links(request, parts.settings.public_endpoint, path.get("project_id"))
+
+    @property
+    def id(self) -> str:
+        """The id in the path."""
+        return self.path["id"]
+
+    def may(self, rule: str) -> bool:
+        """Whether policy allows this too; ask once for a call, never for a row."""
+        return policy.allowed(self.context, rule)
+
+    def must(self, rule: str) -> None:
+        """Raises `Forbidden` unless policy allows this too."""
+        policy.authorize(self.context, rule)
+
+    def flag(self, name: str) -> bool:
+        """A boolean of the query. Raises `InvalidInput` for a word that is none."""
+        word = self.query.get(name, "false").strip().lower()
+        if word in {"true", "1", "on", "yes", "y", "t"}:
+            return True
+        if word in {"false", "0", "off", "no", "n", "f", ""}:
+            return False
+        raise InvalidInput(f"Invalid value '{word}' for {name}: it is not a boolean.")
+
+
+Handler = Callable[[Call], Any]
+"""Answers a JSON body as plain values or records, None for an empty body, or a `Reply`."""
+
+
+def query_of(request: falcon.Request) -> dict[str, str]:
+    """The query's parameters, the last one of a repeated key. Raises `InvalidInput` for NUL, which no database takes."""
+    query = dict(parse_qsl(request.query_string, keep_blank_values=True))
+    if any("\0" in key or "\0" in value for key, value in query.items()):
+        raise InvalidInput("A parameter of the query holds a NUL character.")
+    return query

@@ -1,0 +1,148 @@
+"""From a request to its handler: authentication, microversion, route, body, policy; once for all resources."""
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import falcon
+import msgspec
+
+from breezeblock.api import bodies, microversions
+from breezeblock.api.bodies import Schema
+from breezeblock.api.call import Call, Handler, Parts, Reply
+from breezeblock.auth import policy
+from breezeblock.errors import InvalidInput, MethodNotAllowed, NotFound
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of THE table.
+
+    An action is a POST on `/{resource}/{id}/action` whose body has the one key `action`. Versions are microversions,
+    both included. `schema` is one for all versions, or by the version from which it holds, the oldest first.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    policy: str | None = None
+    status: int = 200
+    action: str | None = None
+    schema: Schema | dict[int, Schema] | None = None
+    since: int = microversions.OLDEST
+    until: int = microversions.NEWEST
+
+    def schema_of(self, version: int) -> Schema | None:
+        """The schema that holds in this version."""
+        if not isinstance(self.schema, dict):
+            return self.schema
+        return next(schema for since, schema in reversed(self.schema.items()) if version >= since)
+
+    def speaks(self, version: int) -> bool:
+        """Whether the call is there in this version."""
+        return self.since <= version <= self.until
+
+
+class RequestIds:
+    """Falcon middleware: every request has an id, every answer says it."""
+
+    def process_request(self, request: falcon.Request, response: falcon.Response) -> None:
+        """Name the request."""
+        request_id = f"req-{uuid.uuid4()}"
+        request.context["request_id"] = request_id
+        response.set_header("X-Openstack-Request-Id", request_id)
+        response.set_header("X-Compute-Request-Id", request_id)
+
+
+class Resource:
+    """What Falcon calls for one path: all its routes, by method, action and version."""
+
+    microversioned = True
+
+    def __init__(self, parts: Parts, routes: Iterable[Route]) -> None:
+        self._parts = parts
+        self._routes: dict[str, list[Route]] = {}
+        for route in routes:
+            self._routes.setdefault(route.method, []).append(route)
+
+    def answer(self, request: falcon.Request, response: falcon.Response, **path: str) -> None:
+        """Find the route and have it answered."""
+        parts = self._parts
+        context = parts.authentication.identify(
+            request.get_header, path.get("project_id"), str(request.context["request_id"])
+        )
+        version = microversions.OLDEST
+        if self.microversioned:
+            version = microversions.requested(request.get_header(microversions.HEADER))
+            response.set_header(microversions.HEADER, f"{microversions.SERVICE} {microversions.text(version)}")
+            response.set_header("Vary", microversions.HEADER)
+        if any("\0" in value for value in path.values()):
+            raise NotFound
+        call = Call(parts, request, context, version, path)
+        route = self._find(call)
+        if route.policy is not None:
+            policy.authorize(context, route.policy)
+        send(response, route, route.handler(call))
+
+    def _find(self, call: Call) -> Route:
+        """The route, with the call's body decoded. What another version has is not found in this one."""
+        routes = self._routes.get(call.request.method)
+        if routes is None:
+            raise MethodNotAllowed
+        body: bytes | msgspec.Raw = b""
+        if routes[0].schema is not None or routes[0].action is not None:
+            bodies.check_media_type(call.request)
+            body = bodies.read(call.request, call.settings.osapi_max_request_body_size)
+        if routes[0].action is not None:
+            name, body = bodies.action(body)
+            routes = [route for route in routes if route.action == name]
+            if not routes:
+                raise InvalidInput(
+                    f"There is no such action: {name}. Verify the request body and Content-Type header and try again."
+                )
+        for route in routes:
+            if route.speaks(call.version):
+                schema = route.schema_of(call.version)
+                if schema is not None:
+                    call.body = schema.decode(body)
+                return route
+        raise NotFound
+
+    on_get = on_post = on_put = on_patch = on_delete = on_head = answer
+
+
+class UnversionedResource(Resource):
+    """A path of another API (the image service's) on the same port: it knows no microversions."""
+
+    microversioned = False
+
+
+class PublicResource:
+    """A path that is answered without authentication: version documents, health."""
+
+    def __init__(self, parts: Parts, handler: Any) -> None:
+        self._parts = parts
+        self._handler = handler
+
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        """Answer."""
+        route = Route(method="GET", path=request.path, handler=self._handler)
+        send(response, route, self._handler(self._parts, request))
+
+    on_head = on_get
+
+
+def send(response: falcon.Response, route: Route, answer: Any) -> None:
+    """Put a handler's answer into the response."""
+    reply = answer if isinstance(answer, Reply) else Reply(content=answer)
+    response.status = reply.status or route.status
+    for name, value in reply.headers.items():
+        response.set_header(name, value)
+    if reply.stream is not None:
+        response.content_type = reply.media_type
+        response.stream = reply.stream
+    elif reply.content is not None:
+        response.content_type = reply.media_type
+        content = reply.content
+        response.data = content if isinstance(content, bytes) else msgspec.json.encode(content)

@@ -1,0 +1,83 @@
+"""Calls on attachments (3.27)."""
+
+from typing import Any
+
+from breezeblock.api import listing
+from breezeblock.api.call import Call
+from breezeblock.api.listing import Filter, Listing, equals
+from breezeblock.api.schemas.attachments import AttachmentCreate, AttachmentCreateWithMode, AttachmentUpdate
+from breezeblock.api.views import attachments as view
+from breezeblock.db import attachments, tables
+from breezeblock.model.attachment import Attachment
+from breezeblock.services import attachments as services
+
+LISTING = Listing(
+    noun="Volume attachment",
+    table=tables.attachments,
+    filters={
+        "volume_id": Filter(make=equals),
+        "status": Filter(make=equals, column="attach_status"),
+        "attach_status": Filter(make=equals),
+        "instance_id": Filter(make=equals, column="instance_uuid"),
+        "instance_uuid": Filter(make=equals),
+        "attached_host": Filter(make=equals, admin=True),
+        "project_id": Filter(make=equals, admin=True),
+    },
+    sort_keys=frozenset("id volume_id attach_status instance_uuid created_at updated_at attach_time".split()),
+)
+
+
+def create(call: Call) -> Any:
+    """POST /attachments: reserve; with a connector, connect too."""
+    body: AttachmentCreate = call.body.content
+    mode = body.mode if isinstance(body, AttachmentCreateWithMode) else None
+    asked = (body.connector or {}).get("mode")
+    made = services.create_attachment(
+        call.database,
+        call.context,
+        volume_id=body.volume_uuid,
+        instance_uuid=body.instance_uuid,
+        connector=body.connector or None,
+        mode=mode or (asked if asked in {"rw", "ro"} else "rw"),
+    )
+    return {"attachment": view.detail(made)}
+
+
+def _page(call: Call, path: str) -> tuple[list[Attachment], dict[str, Any]]:
+    page = listing.page(call, LISTING, view.COLUMNS, path)
+    return [Attachment(**row._mapping) for row in page.rows], page.beside
+
+
+def summaries(call: Call) -> Any:
+    """GET /attachments."""
+    found, _ = _page(call, "attachments")
+    return {"attachments": [view.summary(one) for one in found]}
+
+
+def details(call: Call) -> Any:
+    """GET /attachments/detail."""
+    found, _ = _page(call, "attachments/detail")
+    return {"attachments": [view.detail(one) for one in found]}
+
+
+def show(call: Call) -> Any:
+    """GET /attachments/{id}."""
+    with call.database.read() as connection:
+        return {"attachment": view.detail(attachments.get(connection, call.id, call.context.own_project))}
+
+
+def update(call: Call) -> Any:
+    """PUT /attachments/{id}: give it a connector."""
+    body: AttachmentUpdate = call.body.content
+    return {"attachment": view.detail(services.connect(call.database, call.context, call.id, body.connector))}
+
+
+def delete(call: Call) -> Any:
+    """DELETE /attachments/{id}: the attachments that the volume still has."""
+    left = services.delete_attachment(call.database, call.context, call.id)
+    return {"attachments": [view.summary(one) for one in left]}
+
+
+def complete(call: Call) -> None:
+    """os-complete (3.44): the host has opened the volume."""
+    services.complete(call.database, call.context, call.id)

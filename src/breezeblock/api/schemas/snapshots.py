@@ -1,0 +1,37 @@
+"""Bodies of the calls on snapshots (Cinder: `api/schemas/snapshots.py`)."""
+
+import msgspec
+
+from breezeblock.api.bodies import Schema, envelope
+from breezeblock.api.schemas.fields import Flag, Metadata, Text, Uuid
+
+
+class SnapshotCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """POST /snapshots."""
+
+    volume_id: Uuid
+    name: Text | None = None
+    display_name: Text | None = None
+    description: Text | None = None
+    force: Flag | None = None
+    metadata: Metadata | None = None
+
+
+class SnapshotUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """PUT /snapshots/{id}. What is not named stays."""
+
+    name: Text | msgspec.UnsetType | None = msgspec.UNSET
+    display_name: Text | msgspec.UnsetType | None = msgspec.UNSET
+    description: Text | msgspec.UnsetType | None = msgspec.UNSET
+    display_description: Text | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class StatusReset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """os-reset_status of a snapshot or backup."""
+
+    status: Text
+
+
+CREATE = envelope("snapshot", SnapshotCreate)
+UPDATE = envelope("snapshot", SnapshotUpdate)
+RESET_STATUS = Schema(StatusReset)

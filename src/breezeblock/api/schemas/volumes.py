@@ -1,0 +1,117 @@
+"""Bodies of the calls on volumes (Cinder: `api/schemas/volumes.py`, `volume_actions.py`, `admin_actions.py`)."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from breezeblock.api.bodies import Schema, envelope
+from breezeblock.api.schemas.fields import Flag, ImageMetadata, Metadata, Size, Text, Uuid, Words
+
+
+class VolumeCreate(msgspec.Struct, frozen=True, kw_only=True):
+    """POST /volumes. `source_replica` is Ocata's, and ours."""
+
+    size: Size | None = None
+    name: Text | None = None
+    display_name: Text | None = None
+    description: Text | None = None
+    display_description: Text | None = None
+    volume_type: Text | None = None
+    metadata: Metadata | None = None
+    snapshot_id: Uuid | None = None
+    source_volid: Uuid | None = None
+    source_replica: Uuid | None = None
+    backup_id: Uuid | None = None
+    image_ref: Text | None = msgspec.field(name="imageRef", default=None)
+    image_id: Text | None = None
+    consistencygroup_id: Uuid | None = None
+    group_id: Text | None = None
+    availability_zone: Words | None = None
+    multiattach: Flag | None = None
+
+
+class StrictVolumeCreate(VolumeCreate, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same from 3.53 on: an unknown key is an error."""
+
+
+class _CreateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    content: VolumeCreate = msgspec.field(name="volume")
+    hints: dict[str, Any] | None = msgspec.field(name="OS-SCH-HNT:scheduler_hints", default=None)
+
+
+class _StrictCreateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    content: StrictVolumeCreate = msgspec.field(name="volume")
+    hints: dict[str, Any] | None = msgspec.field(name="OS-SCH-HNT:scheduler_hints", default=None)
+
+
+class VolumeUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """PUT /volumes/{id}. What is not named stays."""
+
+    name: Text | msgspec.UnsetType | None = msgspec.UNSET
+    display_name: Text | msgspec.UnsetType | None = msgspec.UNSET
+    description: Text | msgspec.UnsetType | None = msgspec.UNSET
+    display_description: Text | msgspec.UnsetType | None = msgspec.UNSET
+    metadata: Metadata | msgspec.UnsetType = msgspec.UNSET
+
+
+class Extend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """os-extend, to GiB."""
+
+    new_size: Size
+
+
+class ResetStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """os-reset_status of a volume."""
+
+    status: Text | None = None
+    attach_status: Text | None = None
+    migration_status: Text | None = None
+
+
+class SetBootable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """os-set_bootable."""
+
+    bootable: Flag
+
+
+class UpdateReadonly(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """os-update_readonly_flag."""
+
+    readonly: Flag
+
+
+class SetImageMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """os-set_image_metadata."""
+
+    metadata: ImageMetadata
+
+
+class UnsetImageMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """os-unset_image_metadata."""
+
+    key: Words
+
+
+class UploadImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """os-volume_upload_image; visibility and protected are 3.1's."""
+
+    image_name: Words
+    force: Flag | None = None
+    disk_format: Literal["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"] = "raw"
+    container_format: Annotated[str, Meta(max_length=255)] | None = None
+    visibility: Literal["community", "public", "private", "shared"] = "private"
+    protected: Flag | None = None
+
+
+CREATE = {0: Schema(_CreateBody), 53: Schema(_StrictCreateBody)}
+UPDATE = envelope("volume", VolumeUpdate)
+PLAN = Schema(_StrictCreateBody)
+EXTEND = Schema(Extend)
+RESET_STATUS = Schema(ResetStatus)
+SET_BOOTABLE = Schema(SetBootable)
+UPDATE_READONLY = Schema(UpdateReadonly)
+SET_IMAGE_METADATA = Schema(SetImageMetadata)
+UNSET_IMAGE_METADATA = Schema(UnsetImageMetadata)
+METADATA = envelope("metadata", Metadata)
+META = envelope("meta", Annotated[Metadata, Meta(min_length=1, max_length=1)])

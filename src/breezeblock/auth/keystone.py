@@ -1,0 +1,51 @@
+"""Keystone: tokens are checked by keystonemiddleware, which reads `[keystone_authtoken]` of the same files."""
+
+from typing import TYPE_CHECKING, Any
+
+from keystonemiddleware import auth_token
+
+from breezeblock.auth.authentication import Header
+from breezeblock.config import Settings
+from breezeblock.context import RequestContext
+from breezeblock.errors import InvalidInput, Unauthorized
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+class KeystoneAuthentication:
+    """The middleware puts what the token says into headers (and removes a caller's own); the context is made of them.
+
+    It decides nothing itself (`delay_auth_decision`), so that version documents are answered without a token.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._options: dict[str, Any] = {
+            "delay_auth_decision": True,
+            "oslo_config_config": settings.conf,
+            "service_token_roles_required": True,
+        }
+
+    def wrap(self, app: "WSGIApplication") -> "WSGIApplication":
+        """The app behind auth_token."""
+        wrapped: WSGIApplication = auth_token.AuthProtocol(app, self._options)
+        return wrapped
+
+    def identify(self, header: Header, project_in_path: str | None, request_id: str) -> RequestContext:
+        """The context of a confirmed token."""
+        project = header("X-Project-Id")
+        if header("X-Identity-Status") != "Confirmed" or not project:
+            raise Unauthorized
+        if project_in_path is not None and project_in_path != project:
+            raise InvalidInput("Malformed request url")
+        roles = tuple(role.strip().lower() for role in (header("X-Roles") or "").split(",") if role.strip())
+        service = (header("X-Service-Roles") or "").lower().split(",")
+        if header("X-Service-Identity-Status") == "Confirmed" and "service" in service:
+            roles += ("service",)
+        return RequestContext(
+            user_id=header("X-User-Id") or "",
+            project_id=project,
+            roles=roles,
+            is_admin="admin" in roles,
+            request_id=request_id,
+        )
