@@ -1,0 +1,92 @@
+"""The measuring client: processes are counted whole, and the table says truly which goals are met."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench import report
+from bench.__main__ import peer_from
+from bench.processes import ServerProcesses, root_pids
+from bench.rounds import Results
+from bench.scenarios import Sample
+
+CHILD = "x = 0\nwhile x < 3_000_000: x += 1\nprint('ready', flush=True)\ninput()"
+PARENT = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {CHILD!r}])"
+
+
+def test_children_count_with_their_parent():
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"ready\n"
+        usage = ServerProcesses([parent.pid]).usage()
+        assert usage.processes == 2
+        assert usage.cpu_seconds > 0
+        assert usage.pss_bytes > 1 << 20
+        parent.communicate(b"\n")
+
+
+def test_a_daemon_is_found_by_its_command_line():
+    mark = f"breezeblock-mark-{os.getpid()}"
+    argv = [sys.executable, "-c", "print('ready', flush=True)\ninput()", mark]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as daemon:
+        assert daemon.stdout is not None
+        assert daemon.stdout.readline() == b"ready\n"
+        assert ServerProcesses(matching=mark).usage().processes == 1
+        daemon.communicate(b"\n")
+    assert ServerProcesses(matching=mark).usage().processes == 0
+
+
+def test_process_ids_come_from_numbers_and_files(tmp_path):
+    (tmp_path / "api.pid").write_text("17\n")
+    assert root_pids(["12", str(tmp_path / "api.pid")]) == [12, 17]
+
+
+def results(ours: dict[str, Sample], theirs: dict[str, Sample]) -> Results:
+    figures = {"ours": {name: [s] for name, s in ours.items()}, "theirs": {name: [s] for name, s in theirs.items()}}
+    return Results(machine="a machine", rounds=1, figures=figures)
+
+
+def row(text: str, label: str) -> list[str]:
+    (line,) = [line for line in text.splitlines() if line.startswith(f"| {label} ")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_median_is_of_the_rounds():
+    figures = {"ours": {"raw": [Sample(wall_ms=ms) for ms in (9.0, 1.0, 2.0)]}}
+    found = Results(machine="", rounds=3, figures=figures).median("ours", "raw")
+    assert found == Sample(wall_ms=2.0)
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(40.0, "met"), (41.0, "**missed**")])
+def test_a_goal_relative_to_the_peer(ours, verdict):
+    table = report.table(results({"raw": Sample(wall_ms=ours)}, {"raw": Sample(wall_ms=400.0)}), "ours", "theirs")
+    assert row(table, report.LABELS["raw"])[-2:] == ["1/10 of its time", verdict]
+
+
+def test_a_listing_is_judged_by_its_processor_time():
+    ours, theirs = Sample(wall_ms=900.0, cpu_ms=40.0), Sample(wall_ms=1000.0, cpu_ms=520.0)
+    cells = row(report.table(results({"list": ours}, {"list": theirs}), "ours", "theirs"), report.LABELS["list"])
+    assert cells[5:] == ["1.1", "13.0", "1/12 of its CPU", "met"]
+
+
+def test_without_a_peer_only_absolute_goals_are_judged():
+    ours = {
+        "batch": Sample(wall_ms=1501.0),
+        "raw": Sample(wall_ms=1.0),
+        "idle": Sample(pss_mib=181.0, idle_percent=1.0),
+    }
+    table = report.table(results(ours, {}), "ours", None)
+    assert row(table, report.LABELS["batch"])[-1] == "**missed**"
+    assert row(table, report.LABELS["raw"])[-1] == ""
+    assert "181 MiB (PSS), goal at most 180: **missed**" in table
+
+
+def test_the_peer_comes_from_the_environment(tmp_path):
+    assert peer_from({"PATH": "/bin"}, tmp_path, 10) is None
+    peer = peer_from({"BENCH_PEER_ENDPOINT": "http://there/v3", "BENCH_PEER_PIDS": "1 2"}, tmp_path, 10)
+    assert peer is not None
+    assert (peer.endpoint, peer.pids, peer.name) == ("http://there/v3", ["1", "2"], "Cinder")
+    with pytest.raises(SystemExit, match="BENCH_PEER_ENPOINT"):
+        peer_from({"BENCH_PEER_ENPOINT": "http://there/v3"}, tmp_path, 10)
