@@ -1,5 +1,6 @@
 """This project's server on its embedded default, in a temporary data directory, restarted for every round."""
 
+import os
 import subprocess
 import sys
 import time
@@ -69,7 +70,9 @@ def make_image(directory: Path) -> Path:
     tree.mkdir()
     with Path("/dev/urandom").open("rb") as noise:
         (tree / "noise").write_bytes(noise.read(128 << 20))
-    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-d", tree, raw, "200M"], check=True)
+    raw.touch()
+    os.truncate(raw, 200 << 20)
+    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-d", tree, raw], check=True)
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image], check=True)
     raw.unlink()
     (tree / "noise").unlink()

@@ -90,9 +90,11 @@ def _judge(scenario: str, ours: Sample, theirs: Sample | None) -> list[str]:
     value = getattr(ours, goal.field)
     if goal.most is not None:
         return [f"at most {goal.most:.0f} ms", _verdict(value, goal.most)]
-    unit = "CPU" if goal.field == "cpu_ms" else "time"
     other = getattr(theirs, goal.field) if theirs else None
-    return [f"1/{goal.times:.0f} of its {unit}", _verdict(value, other / goal.times if other and goal.times else None)]
+    if other is None:
+        return ["", ""]
+    unit = "CPU" if goal.field == "cpu_ms" else "time"
+    return [f"1/{goal.times:.0f} of its {unit}", _verdict(value, other / (goal.times or 1))]
 
 
 def _idle(results: Results, server: str, judged: bool) -> list[str]:

@@ -68,6 +68,9 @@ class Watch:
 
 def list_detail(target: Target) -> Sample:
     """GET of 1000 volumes in detail."""
+    listed = len(target.listing.get(f"/volumes/detail?limit={LISTED}")["volumes"])
+    if listed != LISTED:
+        raise ApiError(f"{LISTED} volumes were asked for and {listed} listed.")
     watch = Watch(target.processes)
     for _ in range(target.repeat):
         with watch.operation():

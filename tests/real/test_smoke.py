@@ -1,5 +1,6 @@
 """One tour with the unmodified openstack client through real Keystone, real Glance and Breezeblock."""
 
+import os
 import subprocess
 import time
 import urllib.error
@@ -21,7 +22,9 @@ def image_file(directory: Path) -> Path:
     tree, raw, qcow2 = directory / "tree", directory / "disk.raw", directory / "disk.qcow2"
     tree.mkdir()
     (tree / "greeting").write_text("hello from the image\n" * 1000)
-    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-d", tree, raw, "64M"], check=True)
+    raw.touch()
+    os.truncate(raw, 64 << 20)
+    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-d", tree, raw], check=True)
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2], check=True)
     return qcow2
 
