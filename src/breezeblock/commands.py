@@ -131,7 +131,7 @@ def start_daemon(argv: Sequence[str], log: Path) -> int:
     # collects those that have ended
     _daemons[:] = [daemon for daemon in _daemons if daemon.poll() is None]
     try:
-        with log.open("ab") as output:
+        with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,

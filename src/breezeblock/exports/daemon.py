@@ -102,13 +102,14 @@ class ExportDaemon:
             with self._session() as qmp:
                 if name in _exports(qmp):
                     return
-                self._delete_nodes(qmp, digest_of(name))
-                node = Node(digest_of(name), 0)
-                qmp.execute("blockdev-add", **block_device(disk, writable=writable, node=node.name))
-                with _undone_by_deleting(qmp, node):
-                    qmp.execute(
-                        "block-export-add", type="nbd", id=name, name=name, node_name=node.name, writable=writable
-                    )
+                with self._new_nodes(qmp, digest_of(name)):
+                    top = None
+                    for number, file in enumerate(disk.chain()):
+                        node = Node(digest_of(name), number).name
+                        access = writable and file is disk
+                        qmp.execute("blockdev-add", **block_device(file, node=node, backing=top, writable=access))
+                        top = node
+                    qmp.execute("block-export-add", type="nbd", id=name, name=name, node_name=top, writable=writable)
 
     def withdraw(self, name: str, force: bool) -> None:
         """End an export and put on stable storage what was written; gone is done.
@@ -139,12 +140,10 @@ class ExportDaemon:
             active = _node(export["node-name"])
             if _path_of(qmp, active) == overlay.path:
                 return False
-            self._delete_nodes(qmp, active.digest, above=active.number)
-            # the daemon has the frozen file open already: the overlay is put on that node, not opened with its own
-            alone = msgspec.structs.replace(overlay, backing=None)
+            overlay.chain()  # raises for one that cannot be
             node = Node(active.digest, active.number + 1)
-            qmp.execute("blockdev-add", **block_device(alone, writable=True, node=node.name))
-            with _undone_by_deleting(qmp, node):
+            with self._new_nodes(qmp, active.digest, above=active.number):
+                qmp.execute("blockdev-add", **block_device(overlay, node=node.name, backing=None, writable=True))
                 sizes = [_info(qmp, each.name)["image"]["virtual-size"] for each in (active, node)]
                 if sizes[0] != sizes[1]:
                     raise DriverError(f"{overlay.path} is of {sizes[1]} bytes, the export {name} of {sizes[0]}.")
@@ -241,21 +240,22 @@ class ExportDaemon:
             with QmpClient(self._path(".qmp")) as qmp:
                 yield qmp
 
+    @contextmanager
+    def _new_nodes(self, qmp: QmpClient, digest: str, above: int = -1) -> Iterator[None]:
+        """Begin and, after a refusal, end without nodes of an export `above` the one that it has."""
+        self._delete_nodes(qmp, digest, above)
+        try:
+            yield
+        except BackendTransient:
+            raise  # a daemon that does not answer is not asked again
+        except DriverError:
+            self._delete_nodes(qmp, digest, above)
+            raise
+
     def _delete_nodes(self, qmp: QmpClient, digest: str, above: int = -1) -> None:
         for node in _nodes(qmp):
             if node.digest == digest and node.number > above:
                 qmp.execute("blockdev-del", node_name=node.name)
-
-
-@contextmanager
-def _undone_by_deleting(qmp: QmpClient, node: Node) -> Iterator[None]:
-    try:
-        yield
-    except BackendTransient:
-        raise  # a daemon that does not answer is not asked again
-    except DriverError:
-        qmp.execute("blockdev-del", node_name=node.name)
-        raise
 
 
 def _exports(qmp: QmpClient) -> dict[str, dict[str, Any]]:

@@ -21,26 +21,31 @@ class DiskFile(msgspec.Struct, frozen=True):
     format: Literal["raw", "qcow2"]
     backing: Optional["DiskFile"] = None
 
+    def chain(self) -> list["DiskFile"]:
+        """The files from the base up to this one. Raises `DriverError` for a chain that cannot be."""
+        if self.format not in ("raw", "qcow2") or (self.format == "raw" and self.backing):
+            raise DriverError(f"{self.path} cannot be exported: a {self.format} file with backing {self.backing}.")
+        if not self.path.is_absolute():
+            raise DriverError(f"{self.path} cannot be exported: its path is not absolute.")
+        return [*(self.backing.chain() if self.backing else []), self]
 
-def block_device(disk: DiskFile, *, writable: bool, node: str | None = None) -> dict[str, Any]:
-    """The arguments of `blockdev-add` for a whole chain. The file below `node` is called as `file_node` says.
 
-    Without a `backing` a qcow2 is opened alone, whatever its header says. Raises `DriverError` for a chain that
-    cannot be.
+def block_device(disk: DiskFile, *, node: str, backing: str | None, writable: bool) -> dict[str, Any]:
+    """The arguments of `blockdev-add` for one file of a chain, as `node` over the node `backing`.
+
+    Without a `backing` a qcow2 is opened alone, whatever its header says. The file's own node is called as `file_node`
+    says.
     """
-    if disk.format not in ("raw", "qcow2") or (disk.format == "raw" and disk.backing):
-        raise DriverError(f"{disk.path} cannot be exported: a {disk.format} file with backing {disk.backing}.")
-    if not disk.path.is_absolute():
-        raise DriverError(f"{disk.path} cannot be exported: its path is not absolute.")
     access = {"read-only": not writable, "discard": "unmap" if writable else "ignore", "cache": CACHE}
     file: dict[str, Any] = {"driver": "file", "filename": str(disk.path), "locking": "on", "aio": "threads", **access}
-    device: dict[str, Any] = {"driver": disk.format, "detect-zeroes": "off", "file": file, **access}
-    if disk.format == "qcow2":
-        device["backing"] = block_device(disk.backing, writable=False) if disk.backing else None
-    if node is not None:
-        device["node-name"] = node
-        file["node-name"] = file_node(node)
-    return device
+    file["node-name"] = file_node(node)
+    if disk.format == "raw":
+        # an NBD export lets others write to its file, and so does the raw driver, which qcow2's does not: this filter
+        # can refuse a second writer, also below an overlay, and costs nothing that can be measured
+        file = {"driver": "blkdebug", "unshare-child-perms": ["write", "resize"], "image": file, **access}
+    device = {"driver": disk.format, "node-name": node, "detect-zeroes": "off", "file": file, **access}
+    # named, since QEMU takes the header's word for a backing file whose description it does not see through
+    return {**device, "backing": backing} if disk.format == "qcow2" else device
 
 
 def file_node(node: str) -> str:

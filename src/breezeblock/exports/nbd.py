@@ -56,6 +56,7 @@ class NbdExports:
         self._lock = threading.Lock()
         self._daemons: list[ExportDaemon] = []
         self._homes: dict[str, ExportDaemon] = {}
+        self._adopting = threading.Lock()
 
     def export(self, name: str, disk: DiskFile, writable: bool = True) -> str:
         """Export `disk` under `name` and return its URI, which qemu-img, nbdinfo and their like open.
@@ -68,8 +69,9 @@ class NbdExports:
         for last in (False, True):
             daemon = self._place(name)
             try:
-                daemon.export(name, disk, writable)
+                # the link first: it tells the next process which daemon to ask, whatever happens to this one
                 self._link(name, daemon)
+                daemon.export(name, disk, writable)
             except DaemonGone as error:
                 self._bury(daemon)
                 if last:
@@ -132,35 +134,14 @@ class NbdExports:
     def adopt(self) -> None:
         """Take over the daemons of this run directory that are alive, and remove the files of dead ones.
 
-        Called at start. A daemon that does not answer is left alone with a word in the log: its files stay
-        locked, so that nothing can be exported twice.
+        Called at start. A daemon that does not answer is left alone with a word in the log, and asked again each time
+        when one of its exports is: until it answers these are not said to be gone, and its files stay locked.
         """
-        silent = False
-        with self._lock:
-            known = {daemon.token for daemon in self._daemons}
-        for token in {path.stem for path in self._run_dir.glob("*.qmp")} - known:
-            daemon = ExportDaemon(self._run_dir, token)
+        for token in {token for path in self._run_dir.iterdir() if (token := _token(path))}:
             try:
-                daemon.adopt()
-                names = daemon.exports()
-            except DaemonGone:
-                self._bury(daemon)
-                continue
+                self._adopt(token)
             except BackendTransient as error:
-                silent = True
-                daemon.forget()
-                log.error("An export daemon was not adopted: %s", error)
-                continue
-            if not names:
-                daemon.end()
-                continue
-            with self._lock:
-                self._daemons.append(daemon)
-                self._homes.update(dict.fromkeys(names, daemon))
-            for name in names:
-                self._link(name, daemon)
-        if not silent:
-            self._remove_strays()
+                log.error("An export daemon is left alone for now: %s", error)
 
     def close(self) -> None:
         """Forget the daemons, which live on with their clients, to be adopted by the next process."""
@@ -172,13 +153,50 @@ class NbdExports:
         with ExitStack() as ends:
             for daemon in self._take_all():
                 ends.callback(daemon.end)
-        self._remove_strays()
+                self._remove_links(daemon)
+
+    def _adopt(self, token: str) -> None:
+        """Take over a daemon, or remove its remains; a daemon known already is done."""
+        with self._adopting:
+            with self._lock:
+                if any(daemon.token == token for daemon in self._daemons):
+                    return
+            daemon = ExportDaemon(self._run_dir, token)
+            try:
+                daemon.adopt()
+                names = daemon.exports()
+            except DaemonGone:
+                self._bury(daemon)
+                return
+            except BackendTransient:
+                daemon.forget()
+                raise
+            if not names:
+                self._remove_links(daemon)
+                daemon.end()
+                return
+            with self._lock:
+                self._daemons.append(daemon)
+                self._homes.update(dict.fromkeys(names, daemon))
+            for name in names:
+                self._link(name, daemon)
+
+    def _home(self, name: str) -> ExportDaemon | None:
+        """The daemon that exports `name`: one of ours, or one that did not answer at the start and does now."""
+        with self._lock:
+            home = self._homes.get(name)
+        link = self._link_path(name)
+        if home is None and link.is_symlink():
+            self._adopt(link.readlink().stem)
+            with self._lock:
+                home = self._homes.get(name)
+        return home
 
     def _place(self, name: str) -> ExportDaemon:
         """Where `name` is, or will be: a daemon with room, or a new one."""
+        if home := self._home(name):
+            return home
         with self._lock:
-            if home := self._homes.get(name):
-                return home
             homes = list(self._homes.values())
             daemon = next((each for each in self._daemons if homes.count(each) < self._per_daemon), None)
             if daemon is None:
@@ -190,24 +208,25 @@ class NbdExports:
     def _leave(self, name: str) -> None:
         """Remove an export that is gone from the books, and end its daemon if that was its last."""
         with self._lock:
+            self._link_path(name).unlink(missing_ok=True)
             daemon = self._homes.pop(name, None)
             idle = daemon is not None and daemon not in self._homes.values()
             if daemon is not None and idle:
                 self._daemons.remove(daemon)
-        self._link_path(name).unlink(missing_ok=True)
         if daemon is not None and idle:
             daemon.end()
 
     def _bury(self, daemon: ExportDaemon) -> None:
         """Remove a dead daemon with its exports."""
         with self._lock:
+            self._remove_links(daemon)
             names = [name for name, home in self._homes.items() if home is daemon]
             for name in names:
                 del self._homes[name]
             if daemon in self._daemons:
                 self._daemons.remove(daemon)
         log.error(
-            "The export daemon %s has ended. Exports cut: %s. It said: %s",
+            "The export daemon %s has ended by itself. Exports cut: %s. It said: %s",
             daemon.pid or daemon.token,
             ", ".join(names) or "none known",
             daemon.last_words() or "nothing",
@@ -216,8 +235,7 @@ class NbdExports:
 
     def _ask(self, name: str, question: Callable[[ExportDaemon], T]) -> T | None:
         """Ask the daemon that exports `name`; None if there is none, or none any more."""
-        with self._lock:
-            daemon = self._homes.get(name)
+        daemon = self._home(name)
         if daemon is None:
             return None
         try:
@@ -246,12 +264,14 @@ class NbdExports:
         fresh.symlink_to(daemon.socket.name)
         fresh.rename(link)
 
-    def _remove_strays(self) -> None:
-        """Remove what no living daemon belongs to: links to its socket, files of one that ended by itself."""
-        with self._lock:
-            links = {self._link_path(name) for name in self._homes}
-            tokens = {daemon.token for daemon in self._daemons}
+    def _remove_links(self, daemon: ExportDaemon) -> None:
         for path in self._run_dir.iterdir():
-            ours = path.is_symlink() or path.suffix in SUFFIXES
-            if ours and path not in links and path.stem not in tokens:
-                path.unlink()
+            if path.is_symlink() and _token(path) == daemon.token:
+                path.unlink(missing_ok=True)
+
+
+def _token(path: Path) -> str | None:
+    """Which daemon a file or link in the run directory belongs to."""
+    if path.is_symlink():
+        return path.readlink().stem
+    return path.stem if path.suffix in SUFFIXES else None

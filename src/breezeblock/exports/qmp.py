@@ -19,8 +19,7 @@ KINDS: list[tuple[str, type[DriverError]]] = [
     ("No such file or directory", BackendNotFound),
     ("is not found", BackendNotFound),
     ("Failed to find node", BackendNotFound),
-    ('Failed to get "', BackendInUse),
-    ("is another process using the image", BackendInUse),
+    ("Failed to get ", BackendInUse),  # … "write" lock
     (" in use", BackendInUse),
     (" is busy", BackendInUse),
 ]
@@ -44,7 +43,6 @@ class QmpClient:
         self._buffer = b""
         self._events: list[dict[str, Any]] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(GREETING_SECONDS)
         try:
             self._connect()
             if "QMP" not in self._receive():
@@ -104,7 +102,11 @@ class QmpClient:
 
     def _connect(self) -> None:
         try:
+            # a socket that is in Python's own timeout mode would not wait for a place in the daemon's short queue
+            limit = struct.pack("ll", int(GREETING_SECONDS), int(GREETING_SECONDS % 1 * 1e6))
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
             self._socket.connect(str(self._path))
+            self._socket.settimeout(GREETING_SECONDS)
         except (ConnectionError, FileNotFoundError) as error:
             raise DaemonGone(f"No export daemon listens at {self._path}.") from error
         except (TimeoutError, BlockingIOError) as error:
@@ -127,7 +129,7 @@ class QmpClient:
 
     def _silent(self) -> BackendTransient:
         return BackendTransient(
-            f"The export daemon at {self._path} did not answer within {self._socket.gettimeout():.0f} s."
+            f"The export daemon at {self._path} did not answer within {self._socket.gettimeout() or GREETING_SECONDS:g} s."
         )
 
 
