@@ -76,18 +76,23 @@ def request_flow(
     return operation
 
 
+def _operation(row: sa.Row[Any]) -> Operation:
+    columns = dict(row._mapping)
+    return Operation(**columns | {"answers": msgspec.convert(columns["answers"], list[Answer])})
+
+
 def get(connection: Connection, operation_id: str) -> Operation | None:
     """One operation."""
     query = sa.select(_operations).where(_operations.c.id == operation_id)
     row = connection.execute(query).one_or_none()
-    return None if row is None else msgspec.convert(dict(row._mapping), Operation)
+    return None if row is None else _operation(row)
 
 
 def of_resource(connection: Connection, resource_id: str) -> list[Operation]:
     """All operations of a resource, the newest first."""
     query = sa.select(_operations).where(_operations.c.resource_id == resource_id)
     rows = connection.execute(query.order_by(_operations.c.created_at.desc(), _operations.c.id))
-    return [msgspec.convert(dict(row._mapping), Operation) for row in rows]
+    return [_operation(row) for row in rows]
 
 
 def pending(connection: Connection, slot: str) -> list[FlowRequest]:

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from breezeblock.db import moves, outbox, volumes
-from breezeblock.errors import Cancelled, DriverError
-from breezeblock.flows.engine import Flow, flow, message_for_user
+from breezeblock.errors import DriverError
+from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.flows.image_ladder import cached
 from breezeblock.flows.made import Made
 from breezeblock.flows.sources import backup, image, raw, replica, snapshot, volume
@@ -39,17 +39,17 @@ def abandon(flow: Flow, error: BaseException) -> None:
     if volume is None:
         return
     spec = msgspec.convert(flow.arguments["spec"], VolumeSpec)
+    message = message_for_user(error)
     try:
         flow.driver.delete_volume(volume)
         if isinstance(spec, FromImage):
             cached.forget_unfinished(flow, spec.image_id)
     except DriverError as left:
         log.exception("volume %s: the remains of a failed create could not be removed", volume.id)
-        error = DriverError(f"{message_for_user(error)} What was made of it could not be removed: {left.message}")
-    state = "cancelled" if isinstance(error, Cancelled) else "failed"
-    with flow.ending(state, message_for_user(error)) as connection:
+        message += f" What was made of it could not be removed: {left.message}"
+    with flow.ending(state_after(error), message) as connection:
         moves.try_move(connection, "volume", volume.id, "create_failed")
-        outbox.volume_event(connection, "create.error", volume, flow.id, error=message_for_user(error))
+        outbox.volume_event(connection, "create.error", volume, flow.id, error=message)
 
 
 @flow("create_volume", abandon=abandon)

@@ -279,7 +279,7 @@ class Engine:
                 log.exception("flow %s %s failed", request.flow, request.id)
             kind.abandon(flow, error)
             if not flow.ended:
-                with flow.ending("failed", message_for_user(error)):
+                with flow.ending(state_after(error), message_for_user(error)):
                     pass
         else:
             if not flow.ended:
@@ -290,6 +290,11 @@ class Engine:
         """A request read before its flow ended may be handed out once more; the row tells."""
         with self._backend.database.read() as connection:
             return operations.is_pending(connection, request.id)
+
+
+def state_after(error: BaseException) -> str:
+    """The state of an operation that this error ended."""
+    return "cancelled" if isinstance(error, Cancelled) else "failed"
 
 
 def message_for_user(error: BaseException) -> str:

@@ -40,7 +40,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 def only_one(request: Request) -> None:
     """Raises `InvalidInput` when more than one source is named."""
-    named = [name for name in request.__struct_fields__ if getattr(request, name) is not None]
+    named = [name for name in Request.__struct_fields__ if getattr(request, name) is not None]
     if len(named) > 1:
         raise InvalidInput(f"A volume is made of one source; this request names {' and '.join(named)}.")
 

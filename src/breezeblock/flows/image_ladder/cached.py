@@ -6,7 +6,6 @@ and make room for others when they were unused for longest.
 """
 
 import logging
-import math
 import threading
 import uuid
 from collections import defaultdict
@@ -83,16 +82,16 @@ def fresh_entry(flow: Flow, image: Image) -> CacheEntry | None:
 
 def fill(flow: Flow, volume: Volume, image: Image) -> CacheEntry | Declined:
     """Make a cache volume of the image, and its entry. Nothing is left of one that fails."""
-    virtual_size = download.known_virtual_size(flow, image)
-    size = math.ceil(virtual_size / (1 << 30)) if virtual_size else volume.size
-    if not make_room(flow, size):
-        return Declined(f"the image's {size} GiB are more than the cache may hold")
-    cache_volume = admit(flow, volume, image, max(1, size))
-    try:
-        made = download.copy_in(flow, cache_volume, image, volume)
-    except Exception:
-        forget(flow, cache_volume)
-        raise
+    with download.prepared_image(flow, volume, image) as prepared:
+        size = max(1, -(-prepared.facts.virtual_size // (1 << 30)))
+        if not make_room(flow, size):
+            return Declined(f"the image's {size} GiB are more than the cache may hold")
+        cache_volume = admit(flow, volume, image, size)
+        try:
+            made = download.copy_in(flow, cache_volume, prepared)
+        except Exception:
+            forget(flow, cache_volume)
+            raise
     entry = CacheEntry(
         backend=flow.backend.name,
         image_id=image.id,

@@ -22,7 +22,7 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
             path,
             image.disk_format or "raw",
             max_virtual_size=volume.size_bytes,
-            vmdk_allowed_types=flow.backend.settings.vmdk_allowed_types,
+            vmdk_allowed_types=tuple(flow.backend.settings.vmdk_allowed_types),
         )
     try:
         update, cloned = driver.clone_image(volume, image, str(path) if path else None)

@@ -1,0 +1,136 @@
+"""A whole service in one process, for tests of flows: database, one backend, its engine in a thread."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from breezeblock import config, worker
+from breezeblock.context import RequestContext
+from breezeblock.db import migrate, operations, pools, snapshots, volumes
+from breezeblock.db.connect import Database
+from breezeblock.drivers.registry import open_driver
+from breezeblock.errors import NotFound
+from breezeblock.flows.backend import Backend
+from breezeblock.flows.engine import Engine
+from breezeblock.model.image import Image
+from breezeblock.services.volumes import CreateVolume, create_volume
+
+assert worker  # importing it registers the flows
+
+MEMBER = RequestContext(user_id="user", project_id="project", roles=("member",))
+ADMIN = RequestContext(user_id="admin", project_id="project", roles=("admin",), is_admin=True)
+
+
+class Images:
+    """An image service in memory: images by id, each with its bytes; `local` ones also have a file."""
+
+    def __init__(self):
+        self.images = {}
+        self.content = {}
+        self.paths = {}
+        self.opened = []
+
+    def add(self, image: Image, content: bytes = b"", path: Path | None = None) -> Image:
+        self.images[image.id] = image
+        self.content[image.id] = content
+        self.paths[image.id] = path
+        return image
+
+    def get(self, context, image_id):
+        try:
+            return self.images[image_id]
+        except KeyError:
+            raise NotFound(f"Image {image_id} could not be found.") from None
+
+    def find(self, context, name):
+        return [image for image in self.images.values() if image.name == name]
+
+    @contextmanager
+    def open(self, image_id, offset=0):
+        self.opened.append(image_id)
+        content = self.content[image_id][offset:]
+        yield (content[at : at + 65536] for at in range(0, len(content), 65536))
+
+    def local_path(self, image_id):
+        return self.paths.get(image_id)
+
+
+class Cloud:
+    """The parts of a running service, and short ways to use them."""
+
+    def __init__(self, data_dir: Path, conf: str = "", database_url: str | None = None, images=None):
+        config.prepare_data_dir(data_dir)
+        (data_dir / "breezeblock.conf").write_text(conf)
+        self.settings = config.load(data_dir, database_url=database_url)
+        self.database = Database(self.settings.database_url)
+        migrate.upgrade(self.database)
+        self.images = images or Images()
+        own = self.settings.backends[0]
+        self.driver = open_driver(own)
+        self.backend = Backend(
+            settings=self.settings,
+            own=own,
+            driver=self.driver,
+            database=self.database,
+            images=self.images,
+            copies=threading.Semaphore(own.max_parallel_copies),
+        )
+        self.report()
+
+    def report(self) -> None:
+        with self.database.begin() as connection:
+            pools.report(connection, self.backend.name, self.driver.get_volume_stats())
+
+    @contextmanager
+    def running(self) -> Iterator["Cloud"]:
+        """With the engine at work."""
+        engine = Engine(self.backend)
+        thread = threading.Thread(target=engine.run)
+        thread.start()
+        try:
+            yield self
+        finally:
+            engine.stop()
+            thread.join()
+
+    def create(self, context=MEMBER, **wanted):
+        return create_volume(self.database, self.settings, self.images, context, CreateVolume(**wanted))
+
+    def volume(self, volume_id):
+        with self.database.read() as connection:
+            return volumes.get(connection, volume_id)
+
+    def snapshot(self, snapshot_id):
+        with self.database.read() as connection:
+            return snapshots.get(connection, snapshot_id)
+
+    def operations(self, resource_id):
+        with self.database.read() as connection:
+            return operations.of_resource(connection, resource_id)
+
+    def settled(self, resource_id, seconds=30):
+        """The newest operation of a resource, once it has ended."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = self.operations(resource_id)
+            if found and all(one.state not in {"queued", "running"} for one in found):
+                return found[0]
+            time.sleep(0.005)
+        raise AssertionError(f"still running: {[msgspec.to_builtins(one) for one in self.operations(resource_id)]}")
+
+    def made(self, context=MEMBER, **wanted):
+        """A volume, made and settled."""
+        volume = self.create(context, **wanted)
+        self.settled(volume.id)
+        return self.volume(volume.id)
+
+    def count(self, table) -> int:
+        with self.database.read() as connection:
+            return connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+
+    def close(self) -> None:
+        self.database.close()

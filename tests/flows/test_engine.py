@@ -1,0 +1,205 @@
+"""The durable engine, on both databases: requests, wakes, checkpoints, restarts, cancel."""
+
+import threading
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from breezeblock.db import operations
+from breezeblock.errors import BackendOutOfSpace
+from breezeblock.flows import engine as engine_module
+from breezeblock.flows.engine import Engine, flow
+from tests.cloud import MEMBER, Cloud
+
+SIMULATED = "[DEFAULT]\nenabled_backends = one\n[one]\nvolume_driver = simulated\n"
+
+
+@pytest.fixture
+def cloud(tmp_path, database_url):
+    cloud = Cloud(tmp_path, SIMULATED, database_url)
+    yield cloud
+    cloud.close()
+
+
+def request(cloud, name, **arguments):
+    with cloud.database.begin() as connection:
+        return operations.request_flow(
+            connection,
+            MEMBER,
+            name,
+            operation_id=f"op-{name}",
+            slot=cloud.backend.slot,
+            resource_type="volume",
+            resource_id="resource",
+            arguments=arguments,
+        )
+
+
+def test_raw_create_becomes_available_and_leaves_no_request(cloud):
+    with cloud.running():
+        volume = cloud.made(size=1, name="first")
+    assert (volume.status, volume.launched_at is not None) == ("available", True)
+    assert [cloud.count(table) for table in ("flow_requests", "flow_checkpoints")] == [0, 0]
+    (operation,) = cloud.operations(volume.id)
+    assert operation.state == "succeeded"
+    assert [(one.step, one.outcome) for one in operation.answers][-1] == ("create_volume", "done")
+
+
+def test_request_made_before_the_owner_starts_is_taken_up(cloud):
+    volume = cloud.create(size=1)
+    assert cloud.volume(volume.id).status == "creating"
+    with cloud.running():
+        cloud.settled(volume.id)
+    assert cloud.volume(volume.id).status == "available"
+
+
+def test_a_lost_wake_is_found_by_the_sweep(cloud, monkeypatch):
+    monkeypatch.setattr(engine_module, "SWEEP_SECONDS", 0.2)
+    with cloud.running():
+        monkeypatch.setattr(operations.wake, "wake", lambda connection, slot: None)
+        volume = cloud.made(size=1)
+    assert volume.status == "available"
+
+
+def test_rollback_wakes_nobody_and_leaves_nothing(cloud):
+    with pytest.raises(RuntimeError), cloud.database.begin() as connection:
+        operations.request_flow(
+            connection,
+            MEMBER,
+            "create_volume",
+            operation_id="op",
+            slot=cloud.backend.slot,
+            resource_type="volume",
+            resource_id="x",
+            arguments={},
+        )
+        raise RuntimeError
+    assert cloud.count("flow_requests") == 0
+    assert cloud.count("operations") == 0
+
+
+def test_a_durable_step_is_not_repeated_by_the_next_owner(cloud):
+    calls = []
+    gate = threading.Event()
+
+    @flow("test_steps", abandon=lambda flow, error: None)
+    def steps(flow):
+        flow.step("one", calls.append, "one")
+        if not gate.is_set():
+            gate.set()
+            raise engine_module.WorkerStopping
+        flow.step("two", calls.append, "two")
+
+    request(cloud, "test_steps")
+    with cloud.running():
+        assert gate.wait(10)
+    with cloud.running():
+        operation = cloud.settled("resource")
+    assert calls == ["one", "two"]
+    assert (operation.state, operation.attempts) == ("succeeded", 3)
+
+
+def test_a_flow_taken_up_too_often_is_given_up(cloud):
+    @flow("test_hopeless", abandon=lambda flow, error: None)
+    def hopeless(flow):
+        raise engine_module.WorkerStopping
+
+    request(cloud, "test_hopeless")
+    with cloud.database.begin() as connection:
+        for _ in range(cloud.settings.max_flow_attempts):
+            operations.count_attempt(connection, cloud.backend.slot)
+    with cloud.running():
+        operation = cloud.settled("resource")
+    assert operation.state == "failed"
+    assert "too often" in operation.message
+
+
+def test_a_failed_create_is_undone_and_says_why(cloud, monkeypatch):
+    def full(volume):
+        raise BackendOutOfSpace
+
+    monkeypatch.setattr(cloud.driver, "create_volume", full)
+    with cloud.running():
+        volume = cloud.made(size=1)
+    operation = cloud.settled(volume.id)
+    assert (volume.status, operation.state) == ("error", "failed")
+    assert operation.message == "The storage is full; delete volumes or snapshots there, or add space."
+    assert list(cloud.driver.list_objects()) == []
+
+
+def test_an_unexpected_error_is_told_without_its_internals(cloud, monkeypatch):
+    def broken(volume):
+        raise RuntimeError("password=secret")
+
+    monkeypatch.setattr(cloud.driver, "create_volume", broken)
+    with cloud.running():
+        volume = cloud.made(size=1)
+    operation = cloud.settled(volume.id)
+    assert volume.status == "error"
+    assert "RuntimeError" in operation.message
+    assert "secret" not in operation.message
+
+
+def test_a_cancel_stops_a_long_step(cloud):
+    begun = threading.Event()
+
+    @flow("test_long", abandon=lambda flow, error: None)
+    def long(flow):
+        begun.set()
+        while True:
+            flow.progress(1, 100)
+            time.sleep(0.01)
+
+    request(cloud, "test_long")
+    with cloud.running():
+        assert begun.wait(10)
+        with cloud.database.begin() as connection:
+            operations.update(connection, "op-test_long", cancel_requested=True)
+        operation = cloud.settled("resource")
+    assert operation.state == "cancelled"
+    assert operation.bytes_total == 100
+
+
+def test_stop_leaves_a_long_step_to_the_next_owner(cloud):
+    begun = threading.Event()
+
+    @flow("test_left", abandon=lambda flow, error: None)
+    def left(flow):
+        begun.set()
+        while flow.attempts < 2:
+            flow.progress(1, 100)
+            time.sleep(0.01)
+
+    request(cloud, "test_left")
+    with cloud.running():
+        assert begun.wait(10)
+    assert cloud.count("flow_requests") == 1
+    with cloud.running():
+        assert cloud.settled("resource").state == "succeeded"
+
+
+def test_many_at_once(cloud):
+    with cloud.running():
+        made = [cloud.create(size=1) for _ in range(40)]
+        for volume in made:
+            assert cloud.settled(volume.id).state == "succeeded"
+
+
+def test_one_raw_create_is_two_commits(cloud):
+    """One of the service and one of the worker: the budget that the speed of a create stands on."""
+    commits = []
+    with cloud.running():
+        cloud.made(size=1)
+        sa.event.listen(cloud.database.engine, "commit", lambda connection: commits.append(1))
+        cloud.made(size=1)
+    assert len(commits) == 2
+
+
+def test_engine_needs_no_work_to_stop(cloud):
+    engine = Engine(cloud.backend)
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    engine.stop()
+    thread.join(10)
+    assert not thread.is_alive()
