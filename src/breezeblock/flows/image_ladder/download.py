@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import msgspec
 
 from breezeblock.db import moves, volumes
+from breezeblock.errors import DriverError
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Made
 from breezeblock.images.transfer import PreparedImage, prepare
@@ -17,6 +18,8 @@ WAIT_SECONDS = 0.2
 
 def climb(flow: Flow, volume: Volume, image: Image) -> Made:
     """Make an empty volume at the image's size, fill it, grow it to the size asked for. Status `downloading` meanwhile."""
+    if volume.encryption_key_id is not None:
+        raise DriverError(f"Backend {flow.backend.name} cannot encrypt what it writes; the volume is not made in plain.")
     with prepared_image(flow, volume, image) as prepared:
         return copy_in(flow, volume, prepared)
 

@@ -14,10 +14,10 @@ log = logging.getLogger(__name__)
 
 def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
     """Clone the first image-volume that lies on this backend and may be used by this project (Cinder's owner check)."""
-    if "cinder" not in flow.backend.settings.allowed_direct_url_schemes:
-        return Declined("allowed_direct_url_schemes does not have cinder")
     if volume.encryption_key_id is not None:
         return Declined("the volume is encrypted: a clone would have to be re-keyed")
+    if "cinder" not in flow.backend.settings.allowed_direct_url_schemes:
+        return Declined("allowed_direct_url_schemes does not have cinder")
     if image.container_format != "bare" or image.disk_format != "raw":
         return Declined(f"the image is {image.container_format}/{image.disk_format}; an image-volume is bare/raw")
     wanted = volume_ids(image)
