@@ -8,11 +8,12 @@ import falcon
 
 from breezeblock.api import faults, routes
 from breezeblock.api.call import Parts
-from breezeblock.api.dispatch import PublicResource, RequestIds, Resource, Route
+from breezeblock.api.dispatch import PublicResource, RequestIds, Resource, Route, UnversionedResource
 from breezeblock.auth.authentication import open_authentication
 from breezeblock.config import Settings
 from breezeblock.db.connect import Database
 from breezeblock.images.catalog import ImageCatalog
+from breezeblock.images.local import LocalCatalog
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -31,17 +32,21 @@ def make_app(settings: Settings, database: Database, catalog: ImageCatalog) -> "
     app: falcon.App[Any, Any] = falcon.App(middleware=[RequestIds()])
     app.req_options.strip_url_path_trailing_slash = True
     faults.install(app)
-    for path, handler in routes.PUBLIC_ROUTES.items():
+    _add(app, "/v3", parts, Resource, routes.VOLUME_ROUTES)
+    _add(app, "/v3/{project_id}", parts, Resource, routes.VOLUME_ROUTES)
+    public = dict(routes.PUBLIC_ROUTES)
+    if isinstance(catalog, LocalCatalog):
+        _add(app, "/image/v2", parts, UnversionedResource, routes.IMAGE_ROUTES)
+        public |= routes.PUBLIC_IMAGE_ROUTES
+    for path, handler in public.items():
         app.add_route(path, PublicResource(parts, handler))
-    for path, lines in _by_path(routes.VOLUME_ROUTES).items():
-        resource = Resource(parts, lines)
-        app.add_route("/v3" + path, resource)
-        app.add_route("/v3/{project_id}" + path, resource)
     return authentication.wrap(app)
 
 
-def _by_path(table: Iterable[Route]) -> dict[str, list[Route]]:
+def _add(app: falcon.App[Any, Any], prefix: str, parts: Parts, kind: type[Resource], table: Iterable[Route]) -> None:
+    """Put the lines of a table below a prefix, those of one path together."""
     paths: dict[str, list[Route]] = {}
     for route in table:
         paths.setdefault(route.path, []).append(route)
-    return paths
+    for path, lines in paths.items():
+        app.add_route(prefix + path, kind(parts, lines))

@@ -58,7 +58,7 @@ def read(request: falcon.Request, limit: int) -> bytes:
     return body
 
 
-def check_media_type(request: falcon.Request, accepted: frozenset[str] = JSON_TYPES) -> None:
+def check_media_type(request: falcon.Request, accepted: frozenset[str]) -> None:
     """Raises `UnsupportedMediaType` for a body that says it is something else; one that says nothing is JSON."""
     said = (request.content_type or "").partition(";")[0].strip().lower()
     if said and said not in accepted:

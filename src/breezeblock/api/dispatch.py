@@ -30,6 +30,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     action: str | None = None
     schema: Schema | dict[int, Schema] | None = None
+    media_types: frozenset[str] = bodies.JSON_TYPES
     since: int = microversions.OLDEST
     until: int = microversions.NEWEST
 
@@ -92,7 +93,7 @@ class Resource:
             raise MethodNotAllowed
         body: bytes | msgspec.Raw = b""
         if routes[0].schema is not None or routes[0].action is not None:
-            bodies.check_media_type(call.request)
+            bodies.check_media_type(call.request, routes[0].media_types)
             body = bodies.read(call.request, call.settings.osapi_max_request_body_size)
         if routes[0].action is not None:
             name, body = bodies.action(body)

@@ -13,6 +13,7 @@ from breezeblock.api.handlers import (
     backends,
     backups,
     extensions,
+    images,
     operations,
     quota_sets,
     snapshots,
@@ -24,6 +25,7 @@ from breezeblock.api.handlers import (
 from breezeblock.api.handlers.metadata import MetadataHandlers
 from breezeblock.api.schemas import attachments as attachment_schemas
 from breezeblock.api.schemas import backups as backup_schemas
+from breezeblock.api.schemas import images as image_schemas
 from breezeblock.api.schemas import quota_sets as quota_schemas
 from breezeblock.api.schemas import snapshots as snapshot_schemas
 from breezeblock.api.schemas import volume_types as type_schemas
@@ -342,10 +344,44 @@ VOLUME_ROUTES: list[Route] = [
     *OPERATIONS,
 ]
 
+READ_IMAGES = "image:get_images"
+CHANGE_IMAGES = "image:modify_images"
+
+IMAGE_ROUTES = [
+    Route(
+        method="POST",
+        path="/images",
+        handler=images.create,
+        policy=CHANGE_IMAGES,
+        status=201,
+        schema=image_schemas.CREATE,
+    ),
+    _get("/images", images.index, READ_IMAGES),
+    _get("/images/{id}", images.show, READ_IMAGES),
+    Route(
+        method="PATCH",
+        path="/images/{id}",
+        handler=images.update,
+        policy=CHANGE_IMAGES,
+        schema=image_schemas.PATCH,
+        media_types=image_schemas.PATCH_TYPES,
+    ),
+    Route(method="DELETE", path="/images/{id}", handler=images.delete, policy=CHANGE_IMAGES, status=204),
+    Route(method="PUT", path="/images/{id}/file", handler=images.upload, policy=CHANGE_IMAGES, status=204),
+    _get("/images/{id}/file", images.download, READ_IMAGES),
+    Route(method="PUT", path="/images/{id}/tags/{tag}", handler=images.add_tag, policy=CHANGE_IMAGES, status=204),
+    Route(method="DELETE", path="/images/{id}/tags/{tag}", handler=images.remove_tag, policy=CHANGE_IMAGES, status=204),
+    _get("/schemas/image", images.image_schema, None),
+    _get("/schemas/images", images.images_schema, None),
+]
+"""The image API, below `/image/v2`; there where the image service is the local store."""
+
 PUBLIC_ROUTES = {
     "/": versions.root,
     "/v3": versions.v3,
-    "/image": versions.image,
     "/healthcheck": versions.healthcheck,
 }
 """Answered without authentication, with and without a slash at the end."""
+
+PUBLIC_IMAGE_ROUTES = {"/image": versions.image, "/image/v2": versions.image}
+"""The same for the image API."""

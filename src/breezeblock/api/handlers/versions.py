@@ -42,10 +42,14 @@ def v3(parts: Parts, request: falcon.Request) -> Reply:
 
 
 def image(parts: Parts, request: falcon.Request) -> Reply:
-    """GET /image: the image API's versions, Glance's document."""
+    """GET /image: the image API's versions, as Glance tells them. 2.7 is the last before several stores."""
     endpoint = (parts.settings.public_endpoint or request.prefix).rstrip("/")
     links = [{"rel": "self", "href": f"{endpoint}/image/v2/"}]
-    return Reply(content={"versions": [{"id": "v2.0", "status": "CURRENT", "links": links}]}, status=300)
+    versions = [
+        {"id": f"v2.{minor}", "status": "CURRENT" if minor == 7 else "SUPPORTED", "links": links}
+        for minor in reversed(range(8))
+    ]
+    return Reply(content={"versions": versions}, status=300)
 
 
 def healthcheck(parts: Parts, request: falcon.Request) -> Reply:
