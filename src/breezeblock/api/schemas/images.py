@@ -1,6 +1,5 @@
 """Bodies of the image API (Glance v2), whose images have any keys beside their fixed ones."""
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -32,23 +31,22 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 CREATE = Schema(dict[str, Any])
 PATCH = Schema(list[Change])
 
-
-def _each(names: Iterable[str], schema: dict[str, Any]) -> dict[str, Any]:
-    return {name: schema for name in names}
-
-
+_STRING = {"type": "string"}
 _TEXT = {"type": ["null", "string"]}
+_INTEGER = {"type": "integer"}
+_BOOLEAN = {"type": "boolean"}
+_READ_ONLY = {"type": "string", "readOnly": True}
 _NUMBER = {"type": ["null", "integer"]}
 IMAGE_SCHEMA: dict[str, Any] = {
     "name": "image",
     "properties": {
-        **_each(("id", "status", "visibility", "created_at", "updated_at"), {"type": "string"}),
-        **_each("name owner checksum os_hash_algo os_hash_value disk_format container_format".split(), _TEXT),
-        **_each(("size", "virtual_size"), _NUMBER),
-        **_each(("min_disk", "min_ram"), {"type": "integer"}),
-        **_each(("protected", "os_hidden"), {"type": "boolean"}),
+        **dict.fromkeys(("id", "status", "visibility", "created_at", "updated_at"), _STRING),
+        **dict.fromkeys("name owner checksum os_hash_algo os_hash_value disk_format container_format".split(), _TEXT),
+        **dict.fromkeys(("size", "virtual_size"), _NUMBER),
+        **dict.fromkeys(("min_disk", "min_ram"), _INTEGER),
+        **dict.fromkeys(("protected", "os_hidden"), _BOOLEAN),
         "tags": {"type": "array", "items": {"type": "string", "maxLength": 255}},
-        **_each(("self", "file", "schema"), {"type": "string", "readOnly": True}),
+        **dict.fromkeys(("self", "file", "schema"), _READ_ONLY),
     },
     "additionalProperties": {"type": "string"},
     "links": [
@@ -61,7 +59,7 @@ IMAGES_SCHEMA: dict[str, Any] = {
     "name": "images",
     "properties": {
         "images": {"type": "array", "items": IMAGE_SCHEMA},
-        **_each(("first", "next", "schema"), {"type": "string"}),
+        **dict.fromkeys(("first", "next", "schema"), _STRING),
     },
     "links": [
         {"rel": "first", "href": "{first}"},
