@@ -20,13 +20,14 @@ class TestOverlays(DriverConformance):
         return open_driver(settings_for("directory", directory, directory_reflink="never", replication_device=device))
 
 
+@pytest.fixture(scope="module")
+def xfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with mounted("xfs", tmp_path_factory.mktemp("xfs")) as directory:
+        yield directory
+
+
 class TestReflink(DriverConformance):
     """On XFS, where snapshots and clones are files that share blocks."""
-
-    @pytest.fixture(scope="class")
-    def xfs(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-        with mounted("xfs", tmp_path_factory.mktemp("xfs")) as directory:
-            yield directory
 
     @pytest.fixture
     def storage(self, xfs: Path) -> Iterator[Storage]:

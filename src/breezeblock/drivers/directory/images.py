@@ -13,7 +13,7 @@ from breezeblock.drivers.directory import durable, reflink
 from breezeblock.drivers.directory.lineage import DISK, Lineage, grow
 from breezeblock.drivers.directory.qcow2 import Qcow2File
 from breezeblock.drivers.directory.store import Record, Store
-from breezeblock.errors import BackendOutOfSpace, DriverError, NotSupportedByBackend
+from breezeblock.errors import BackendNotFound, BackendOutOfSpace, DriverError, NotSupportedByBackend
 from breezeblock.model.image import Image
 from breezeblock.model.volume import Volume
 
@@ -29,12 +29,12 @@ def adopt(store: Store, lineage: Lineage, volume: Volume, image: Image, path: st
     if path is None:
         raise NotSupportedByBackend("The image service knows no file of this image on this machine.")
     file = Path(path)
+    lineage.discard(volume.storage_name)
     try:
         if image.disk_format in ("raw", "iso"):
             _share_raw(lineage, volume, file, content)
         elif image.disk_format == "qcow2":
-            base = _base_of(store, lineage, image, file, volume.size_bytes)
-            lineage.stand_on(base, volume.storage_name, content, volume.size_bytes)
+            _stand_on_base(store, lineage, volume, image, file, content)
         else:
             raise NotSupportedByBackend(
                 f"Only raw, iso and qcow2 images are used where they lie; this one is {image.disk_format}."
@@ -57,6 +57,19 @@ def _share_raw(lineage: Lineage, volume: Volume, file: Path, content: str) -> No
         grow(path, "raw", volume.size_bytes)
 
     lineage.make(Record(name=volume.storage_name, size=volume.size_bytes, content=content, disk=DISK), prepare)
+
+
+def _stand_on_base(store: Store, lineage: Lineage, volume: Volume, image: Image, file: Path, content: str) -> None:
+    for last in (False, True):
+        base = _base_of(store, lineage, image, file, volume.size_bytes)
+        try:
+            lineage.stand_on(base, volume.storage_name, content, volume.size_bytes)
+        except BackendNotFound:
+            # the last other volume of the image was deleted just now, and the base with it
+            if last:
+                raise
+        else:
+            return
 
 
 def _base_of(store: Store, lineage: Lineage, image: Image, file: Path, room: int) -> str:

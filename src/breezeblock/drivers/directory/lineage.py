@@ -102,6 +102,7 @@ class Lineage:
 
     def derive(self, source: str, target: str, content: str, size: int, *, with_disk: bool = True) -> None:
         """Publish `target` (`size` bytes) with the content of `source`; a snapshot needs no disk of its own."""
+        self.discard(target)
         record = self.whole(source)
         exported = self._exporting.is_exported(source)
         if self.shares_blocks and not exported and self._shareable(record):

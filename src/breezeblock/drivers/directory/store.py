@@ -136,7 +136,7 @@ class Store:
         work = self.work(record.name)
         durable.remove_tree(work)
         durable.make_directory(work)
-        durable.write_file(work / RECORD, msgspec.json.encode(record))
+        durable.replace_file(work / RECORD, msgspec.json.encode(record))
         return work
 
     def publish(self, name: str) -> None:
