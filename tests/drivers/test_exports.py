@@ -499,6 +499,7 @@ def test_a_daemon_that_hangs_is_a_passing_error(
     (pid,) = exports.pids()
     monkeypatch.setattr(qmp, "GREETING_SECONDS", 0.2)
     os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
     try:
         with pytest.raises(BackendTransient, match="did not answer"):
             exports.export("volume-1", disk)
@@ -510,11 +511,11 @@ def test_a_daemon_that_hangs_is_a_passing_error(
                 verb("volume-1")
         with pytest.raises(BackendTransient):
             successor.export("volume-1", disk)
+        monkeypatch.undo()
         with pytest.raises(BackendInUse):
             successor.export("volume-2", disk)
     finally:
         os.kill(pid, signal.SIGCONT)
-    monkeypatch.undo()
     exports.close()
     assert successor.uri("volume-1") == uri
     assert successor.exported() == ["volume-1"]

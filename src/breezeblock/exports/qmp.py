@@ -47,8 +47,8 @@ class QmpClient:
             self._connect()
             if "QMP" not in self._receive():
                 raise DriverError(f"What listens at {path} does not greet as QEMU does.")
-            self._socket.settimeout(ANSWER_SECONDS)
             self.execute("qmp_capabilities")
+            self._socket.settimeout(ANSWER_SECONDS)
         except BaseException:
             self._socket.close()
             raise
