@@ -5,26 +5,21 @@ That is: reporting capacity, keeping replicas in step, and having the exports of
 
 import logging
 import threading
-import uuid
-from collections.abc import Sequence
-
-import sqlalchemy as sa
+from collections.abc import Callable, Sequence
 
 import breezeblock.flows.attach
 import breezeblock.flows.backups
 import breezeblock.flows.create_volume
 import breezeblock.flows.delete_volume
-import breezeblock.flows.replicas
 import breezeblock.flows.resize
 import breezeblock.flows.snapshots  # noqa: F401  each module registers its flows
 from breezeblock.config import BackendSettings, Settings
-from breezeblock.context import admin_context
-from breezeblock.db import operations, pools, tables, volumes
+from breezeblock.db import pools, volumes
 from breezeblock.db.connect import Database
 from breezeblock.db.slot import slot_lock
-from breezeblock.drivers.contract import Replicates
 from breezeblock.drivers.registry import open_driver
 from breezeblock.errors import BreezeblockError
+from breezeblock.flows import replicas
 from breezeblock.flows.backend import Backend
 from breezeblock.flows.engine import Engine
 from breezeblock.images.catalog import ImageCatalog
@@ -108,16 +103,15 @@ class _Owned:
             if waited >= interval:
                 waited = 0.0
                 self._round()
-            if isinstance(self._backend.driver, Replicates):
-                self._guarded(self._ask_for_refreshes)
+            self._guarded(self._refresh_replicas)
 
     def _round(self) -> None:
         self._guarded(self._report)
 
-    def _guarded(self, call: object) -> None:
+    def _guarded(self, call: Callable[[], None]) -> None:
         """A storage or database that does not answer now may answer in the next round; nobody waits for this one."""
         try:
-            call()  # type: ignore[operator]
+            call()
         except BreezeblockError as error:
             log.warning("backend %s: %s", self.name, error)
 
@@ -136,6 +130,9 @@ class _Owned:
             pools.service_is_alive(connection, own.host, "cinder-scheduler", zone, self._started_at)
             pools.service_is_alive(connection, own.host, "cinder-backup", zone, self._started_at)
 
+    def _refresh_replicas(self) -> None:
+        replicas.request_due(self._backend)
+
     def _restore_exports(self) -> None:
         """Attached volumes are reachable again before the first flow runs."""
         with self._database.read() as connection:
@@ -149,40 +146,3 @@ class _Owned:
                 self._backend.driver.ensure_export(volume)
             except BreezeblockError as error:
                 log.error("volume %s is attached but its export could not be restored: %s", volume.id, error)
-
-    def _ask_for_refreshes(self) -> None:
-        """Request a refresh of each replica that was not in step for `replica_refresh_interval`."""
-        interval = self._backend.settings.replica_refresh_interval
-        with self._database.read() as connection:
-            replicated = [
-                one
-                for one in volumes.on_backend(connection, self.name)
-                if one.replication_status is not None
-                and one.status in {"available", "in-use"}
-                and (one.replicated_at is None or clock.seconds_since(one.replicated_at) >= interval)
-            ]
-        for volume in replicated:
-            with self._database.begin() as connection:
-                if _is_being_refreshed(connection, volume.id):
-                    continue
-                operations.request_flow(
-                    connection,
-                    admin_context(),
-                    "refresh_replica",
-                    operation_id=str(uuid.uuid4()),
-                    slot=self._backend.slot,
-                    resource_type="volume",
-                    resource_id=volume.id,
-                    project_id=volume.project_id,
-                    arguments={"volume_id": volume.id},
-                )
-
-
-def _is_being_refreshed(connection: sa.Connection, volume_id: str) -> bool:
-    table = tables.operations
-    query = sa.select(table.c.id).where(
-        table.c.resource_id == volume_id,
-        table.c.kind == "refresh_replica",
-        table.c.state.in_(["queued", "running"]),
-    )
-    return connection.execute(query).first() is not None

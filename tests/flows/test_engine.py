@@ -22,18 +22,22 @@ def cloud(tmp_path, database_url):
     cloud.close()
 
 
-def request(cloud, name, **arguments):
+def request(cloud, name):
     with cloud.database.begin() as connection:
-        return operations.request_flow(
-            connection,
-            MEMBER,
-            name,
-            operation_id=f"op-{name}",
-            slot=cloud.backend.slot,
-            resource_type="volume",
-            resource_id="resource",
-            arguments=arguments,
-        )
+        request_in(connection, cloud, name)
+
+
+def request_in(connection, cloud, name):
+    operations.request_flow(
+        connection,
+        MEMBER,
+        name,
+        operation_id=f"op-{name}",
+        slot=cloud.backend.slot,
+        resource_type="volume",
+        resource_id="resource",
+        arguments={},
+    )
 
 
 def test_raw_create_becomes_available_and_leaves_no_request(cloud):
@@ -63,18 +67,13 @@ def test_a_lost_wake_is_found_by_the_sweep(cloud, monkeypatch):
 
 
 def test_rollback_wakes_nobody_and_leaves_nothing(cloud):
-    with pytest.raises(RuntimeError), cloud.database.begin() as connection:
-        operations.request_flow(
-            connection,
-            MEMBER,
-            "create_volume",
-            operation_id="op",
-            slot=cloud.backend.slot,
-            resource_type="volume",
-            resource_id="x",
-            arguments={},
-        )
-        raise RuntimeError
+    def change_and_break():
+        with cloud.database.begin() as connection:
+            request_in(connection, cloud, "create_volume")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        change_and_break()
     assert cloud.count("flow_requests") == 0
     assert cloud.count("operations") == 0
 

@@ -1,9 +1,17 @@
 """Keep replicas in step with their volumes."""
 
-from breezeblock.db import volumes
+import uuid
+
+import sqlalchemy as sa
+
+from breezeblock.context import admin_context
+from breezeblock.db import operations, tables, volumes
 from breezeblock.drivers.contract import Replicates
 from breezeblock.errors import NotSupportedByBackend
+from breezeblock.flows.backend import Backend
 from breezeblock.flows.engine import Flow, flow, message_for_user
+from breezeblock.model import clock
+from breezeblock.model.volume import Volume
 
 
 def abandon(flow: Flow, error: BaseException) -> None:
@@ -25,3 +33,42 @@ def refresh_replica(flow: Flow) -> None:
         result["model_update"] = update = flow.driver.update_replica(volume)
     with flow.ending() as connection:
         volumes.update(connection, volume.id, **volumes.model_update_values(update))
+
+
+def request_due(backend: Backend) -> None:
+    """Request a refresh of each replica that was not in step for `replica_refresh_interval` seconds."""
+    if not isinstance(backend.driver, Replicates):
+        return
+    with backend.database.read() as connection:
+        due = [one for one in volumes.on_backend(connection, backend.name) if is_due(backend, one)]
+    for volume in due:
+        with backend.database.begin() as connection:
+            if being_refreshed(connection, volume.id):
+                continue
+            operations.request_flow(
+                connection,
+                admin_context(),
+                "refresh_replica",
+                operation_id=str(uuid.uuid4()),
+                slot=backend.slot,
+                resource_type="volume",
+                resource_id=volume.id,
+                project_id=volume.project_id,
+                arguments={"volume_id": volume.id},
+            )
+
+
+def is_due(backend: Backend, volume: Volume) -> bool:
+    """Whether a volume has a replica that should be brought in step now."""
+    if volume.replication_status is None or volume.status not in {"available", "in-use"}:
+        return False
+    interval = backend.settings.replica_refresh_interval
+    return volume.replicated_at is None or clock.seconds_since(volume.replicated_at) >= interval
+
+
+def being_refreshed(connection: sa.Connection, volume_id: str) -> bool:
+    """Whether a refresh of this volume is asked for or runs."""
+    requests, table = tables.flow_requests, tables.operations
+    query = sa.select(table.c.id).join(requests, requests.c.id == table.c.id)
+    query = query.where(table.c.resource_id == volume_id, table.c.kind == "refresh_replica")
+    return connection.execute(query).first() is not None

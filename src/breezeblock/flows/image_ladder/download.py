@@ -19,7 +19,9 @@ WAIT_SECONDS = 0.2
 def climb(flow: Flow, volume: Volume, image: Image) -> Made:
     """Make an empty volume at the image's size, fill it, grow it to the size asked for. Status `downloading` meanwhile."""
     if volume.encryption_key_id is not None:
-        raise DriverError(f"Backend {flow.backend.name} cannot encrypt what it writes; the volume is not made in plain.")
+        raise DriverError(
+            f"Backend {flow.backend.name} cannot encrypt what it writes; the volume is not made in plain."
+        )
     with prepared_image(flow, volume, image) as prepared:
         return copy_in(flow, volume, prepared)
 
