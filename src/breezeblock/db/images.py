@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from breezeblock.db import records, tables
-from breezeblock.model.image import Image
+from breezeblock.model.image import Image, ImageLocation
 
 _images = tables.images
 
@@ -94,7 +94,9 @@ def delete(connection: Connection, image_id: str) -> bool:
 
 
 def _record(row: sa.Row[Any]) -> Image:
-    return msgspec.convert(dict(row._mapping), Image)
+    values = dict(row._mapping)
+    locations = msgspec.convert(values.pop("locations"), list[ImageLocation])
+    return Image(**values, locations=locations)
 
 
 def _conditions(query: ImageQuery) -> list[sa.ColumnElement[bool]]:
