@@ -130,7 +130,7 @@ class Cloud:
 
     def count(self, table) -> int:
         with self.database.read() as connection:
-            return connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+            return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
 
     def close(self) -> None:
         self.database.close()

@@ -28,8 +28,8 @@ def admit_volume(
     """
     take_turn(connection)
     if draft.consumes_quota:
-        quota.check_volume_size(connection, settings, draft.project_id, draft.size)
-        quota.check(connection, settings, draft.project_id, volumes=1, gigabytes=draft.size)
+        more = {"volumes": 1, "gigabytes": draft.size}
+        quota.check(connection, settings, draft.project_id, volume_size=draft.size, **more)
     placement = place(connection, wanted)
     volume = msgspec.structs.replace(
         draft,

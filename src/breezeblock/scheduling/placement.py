@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from breezeblock.db import pools as pool_rows
 from breezeblock.db import volumes
-from breezeblock.errors import NoValidBackend
+from breezeblock.errors import InvalidInput, NoValidBackend
 from breezeblock.model.operation import Answer
 from breezeblock.model.pool import Pool
 
@@ -21,6 +21,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     extra_specs: dict[str, str] = {}
     zones: tuple[str, ...] = ()
+    any_zone_instead: bool = False
+    """Take any zone when no pool lies in those asked for (`allow_availability_zone_fallback`)."""
     backend: str | None = None
     not_in: frozenset[str] = frozenset()
     """Pools that were tried already."""
@@ -39,11 +41,18 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 def place(connection: Connection, wanted: Wanted) -> Placement:
-    """Choose a pool. Raises `NoValidBackend`, whose message tells for each pool why not."""
+    """Choose a pool.
+
+    Raises:
+        InvalidInput: no backend at all lies in the zones asked for.
+        NoValidBackend: none fits; the message tells for each pool why not.
+    """
+    pools = pool_rows.all_pools(connection)
+    wanted = _known_zones(pools, wanted)
     promised = volumes.provisioned_by_pool(connection)
     fitting: list[tuple[float, Pool]] = []
     answers: list[Answer] = []
-    for pool in pool_rows.all_pools(connection):
+    for pool in pools:
         reason = why_not(pool, wanted, promised.get(pool.name, 0))
         if reason:
             answers.append(Answer(step="placement", outcome="refused", reason=f"{pool.name}: {reason}"))
@@ -58,6 +67,14 @@ def place(connection: Connection, wanted: Wanted) -> Placement:
     chosen = max(fitting, key=lambda candidate: (candidate[0], candidate[1].name))[1]
     answers.append(Answer(step="placement", outcome="made", reason=f"{chosen.name} has the most free capacity"))
     return Placement(chosen, answers)
+
+
+def _known_zones(pools: list[Pool], wanted: Wanted) -> Wanted:
+    if not wanted.zones or not pools or any(pool.availability_zone in wanted.zones for pool in pools):
+        return wanted
+    if wanted.any_zone_instead:
+        return msgspec.structs.replace(wanted, zones=())
+    raise InvalidInput(f"Availability zone '{' or '.join(wanted.zones)}' is invalid.")
 
 
 def why_not(pool: Pool, wanted: Wanted, promised: int) -> str | None:

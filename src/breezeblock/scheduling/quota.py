@@ -33,9 +33,17 @@ def in_use(usage: quotas.Usage, settings: Settings) -> dict[str, int]:
     }
 
 
-def check(connection: Connection, settings: Settings, project_id: str, **more: int) -> None:
-    """Whether a project may have so much more of each resource. Raises `OverQuota` naming the first it may not."""
+def check(
+    connection: Connection, settings: Settings, project_id: str, *, volume_size: int | None = None, **more: int
+) -> None:
+    """Whether a project may have so much more of each resource, and a volume of `volume_size` GiB.
+
+    Raises `OverQuota` naming the first limit in the way.
+    """
     allowed = limits(connection, settings, project_id)
+    largest = allowed["per_volume_gigabytes"]
+    if volume_size is not None and 0 <= largest < volume_size:
+        raise OverQuota(f"A volume of {volume_size} GiB is larger than the limit of {largest} GiB for one volume.")
     used = in_use(quotas.usage(connection, project_id), settings)
     for resource, amount in more.items():
         limit = allowed[resource]
@@ -44,13 +52,6 @@ def check(connection: Connection, settings: Settings, project_id: str, **more: i
                 f"{_WORDS[resource]} of {limit} exceeded for quota '{resource}': {used[resource]} are in use and "
                 f"{amount} more were asked for. Delete something or ask for a larger quota."
             )
-
-
-def check_volume_size(connection: Connection, settings: Settings, project_id: str, size: int) -> None:
-    """Whether one volume may be so large (GiB). Raises `OverQuota`."""
-    limit = limits(connection, settings, project_id)["per_volume_gigabytes"]
-    if 0 <= limit < size:
-        raise OverQuota(f"A volume of {size} GiB is larger than the limit of {limit} GiB for one volume.")
 
 
 _WORDS = {

@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 
 from breezeblock.config import Settings
 from breezeblock.context import RequestContext
-from breezeblock.db import attachments, moves, operations, outbox, pools, snapshots, volume_types, volumes
+from breezeblock.db import attachments, moves, operations, outbox, snapshots, volume_types, volumes
 from breezeblock.db.connect import Database
 from breezeblock.errors import BreezeblockError, InvalidInput, InvalidState
 from breezeblock.images.catalog import ImageCatalog
@@ -79,8 +79,8 @@ def plan_volume(
         image = _image_of(catalog, context, request)
         with database.read() as connection:
             plan = _settle(connection, settings, context, request, image)
-            quota.check_volume_size(connection, settings, context.project_id, plan.draft.size)
-            quota.check(connection, settings, context.project_id, volumes=1, gigabytes=plan.draft.size)
+            size = plan.draft.size
+            quota.check(connection, settings, context.project_id, volume_size=size, volumes=1, gigabytes=size)
             chosen = placement.place(connection, plan.wanted)
     except BreezeblockError as error:
         return {"possible": False, "reason": error.message, "code": error.status}
@@ -133,7 +133,8 @@ def _settle(
     wanted = Wanted(
         size=size,
         extra_specs=volume_type.extra_specs,
-        zones=_zones(connection, settings, request, source, volume_type),
+        zones=_zones(settings, request, source, volume_type),
+        any_zone_instead=settings.allow_availability_zone_fallback,
         backend=source.backend,
     )
     return _Plan(draft=draft, source=source, wanted=wanted)
@@ -184,17 +185,9 @@ def _type_of(connection: Connection, settings: Settings, request: CreateVolume, 
     return volume_types.get(connection, settings.default_volume_type)
 
 
-def _zones(
-    connection: Connection, settings: Settings, request: CreateVolume, source: Source, volume_type: VolumeType
-) -> tuple[str, ...]:
-    """The zones a volume may lie in. An unknown zone is a 400 unless `allow_availability_zone_fallback`."""
-    known = {pool.availability_zone for pool in pools.all_pools(connection)}
-    asked = request.availability_zone
-    if asked is not None and known and asked not in known:
-        if not settings.allow_availability_zone_fallback:
-            raise InvalidInput(f"Availability zone '{asked}' is invalid.")
-        asked = None
-    zone = asked or source.zone or settings.default_availability_zone
+def _zones(settings: Settings, request: CreateVolume, source: Source, volume_type: VolumeType) -> tuple[str, ...]:
+    """The zones a volume may lie in: asked, else the source's, the configured default, or the type's."""
+    zone = request.availability_zone or source.zone or settings.default_availability_zone
     if zone is not None:
         return (zone,)
     by_type = volume_type.extra_specs.get("RESKEY:availability_zones")
@@ -225,8 +218,8 @@ def extend_volume(
                 f"Invalid input received: New size for extend must be greater than current size. "
                 f"(current: {volume.size}, extended: {new_size})."
             )
-        quota.check_volume_size(connection, settings, volume.project_id, new_size)
-        quota.check(connection, settings, volume.project_id, gigabytes=new_size - volume.size)
+        more = new_size - volume.size
+        quota.check(connection, settings, volume.project_id, volume_size=new_size, gigabytes=more)
         moves.move(connection, "volume", volume_id, "extend", size=new_size)
         operation_id = str(uuid.uuid4())
         outbox.volume_event(connection, "resize.start", volume, operation_id)
