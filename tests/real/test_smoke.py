@@ -43,10 +43,10 @@ class Tour:
             assert time.monotonic() < deadline, shown
         return shown
 
-    def gone(self, *kind: str) -> None:
-        """Wait until no resource of the kind is left."""
+    def gone(self, *kind: str, names: set[str]) -> None:
+        """Wait until no resource of the kind has one of the names."""
         deadline = time.monotonic() + WAIT_SECONDS
-        while left := self._openstack.json(*kind, "list"):
+        while left := [row for row in self._openstack.json(*kind, "list") if row["Name"] in names]:
             assert all(not row["Status"].startswith("error") for row in left), left
             assert time.monotonic() < deadline, left
 
@@ -59,7 +59,7 @@ def test_the_tour(openstack: OpenStack, tmp_path: Path) -> None:
 
     openstack("volume", "create", "--image", "disk", "--size", "1", "root")
     volume = tour.available("volume", name="root")
-    assert (volume["size"], volume["bootable"]) == (1, "true")
+    assert (volume["size"], volume["bootable"]) == (1, True)
     assert volume["volume_image_metadata"]["image_id"] == image_id
     assert volume["volume_image_metadata"]["os_distro"] == "debian"
 
@@ -86,9 +86,10 @@ def test_the_tour(openstack: OpenStack, tmp_path: Path) -> None:
         openstack("volume", "delete", "root")  # it has a snapshot
     openstack("volume", "delete", "copy", "again")
     openstack("volume", "snapshot", "delete", "before")
-    tour.gone("volume", "snapshot")
+    tour.gone("volume", "snapshot", names={"before"})
     openstack("volume", "delete", "root")
-    tour.gone("volume")
+    tour.gone("volume", names={"root", "copy", "again"})
+    assert openstack.json("volume", "list") == []
     openstack("image", "delete", "disk")
 
 
@@ -99,7 +100,7 @@ def test_another_project_sees_nothing(openstack: OpenStack, other: OpenStack) ->
     with pytest.raises(OpenStackFailed, match=r"(?i)no volume|not found|could not be found"):
         other("volume", "show", volume_id)
     openstack("volume", "delete", "private")
-    Tour(openstack).gone("volume")
+    Tour(openstack).gone("volume", names={"private"})
 
 
 def test_without_a_token_there_is_no_entry(cloud: Cloud) -> None:
