@@ -5,6 +5,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -521,6 +522,28 @@ def test_a_daemon_that_hangs_is_a_passing_error(
     assert successor.exported() == ["volume-1"]
     run("nbdinfo", uri)
     successor.shutdown()
+
+
+def test_only_the_answer_to_a_question_is_taken(tmp_path: Path) -> None:
+    """A daemon that is connected to as it starts was seen to greet twice."""
+
+    def serve() -> None:
+        peer, _ = listener.accept()
+        with peer, peer.makefile("rw") as lines:
+            for returned in ({}, ["right"]):
+                print('{"QMP": {}}\n{"return": "wrong", "id": "old"}\n{"return": "wrong"}', file=lines, flush=True)
+                question = json.loads(lines.readline())
+                print('{"QMP": {}}\n{"event": "X", "data": {"id": "a", "b": 1}}', file=lines)
+                print(json.dumps({"return": returned, "id": question["id"]}), file=lines, flush=True)
+
+    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as pool:
+        listener.bind(str(tmp_path / "qmp"))
+        listener.listen()
+        served = pool.submit(serve)
+        with QmpClient(tmp_path / "qmp") as client:
+            assert client.execute("query-x") == ["right"]
+            client.wait_for("X", id="a")
+        served.result()
 
 
 def test_closing_leaves_clients_and_shutdown_does_not(exports: NbdExports, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """QEMU's machine protocol, as far as export daemons need it: one JSON object a line over a Unix socket."""
 
 import json
+import secrets
 import socket
 import struct
 from pathlib import Path
@@ -72,6 +73,7 @@ class QmpClient:
         """
         message = {
             "execute": command,
+            "id": secrets.token_hex(8),
             "arguments": {name.replace("_", "-"): value for name, value in arguments.items()},
         }
         try:
@@ -84,6 +86,9 @@ class QmpClient:
             answer = self._receive()
             if "event" in answer:
                 self._events.append(answer)
+            elif answer.get("id") != message["id"]:
+                # a daemon that has just started may greet twice, or tell what a client before this one did not wait for
+                continue
             elif "error" in answer:
                 raise _failure(command, str(answer["error"]["desc"]))
             else:
