@@ -87,7 +87,7 @@ class QmpClient:
             if "event" in answer:
                 self._events.append(answer)
             elif answer.get("id") != message["id"]:
-                # a daemon that has just started may greet twice, or tell what a client before this one did not wait for
+                # a second greeting, or what a client before this one did not wait for
                 continue
             elif "error" in answer:
                 raise _failure(command, str(answer["error"]["desc"]))
