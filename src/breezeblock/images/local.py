@@ -67,8 +67,10 @@ class LocalCatalog:
 
     def get(self, context: RequestContext, image_id: str) -> Image:
         """One image. Raises `NotFound` where there is none that this project may see."""
-        with self._database.read() as connection:
-            image = images.get(connection, image_id)
+        image = None
+        if self._path(image_id) is not None:
+            with self._database.read() as connection:
+                image = images.get(connection, image_id)
         if image is None or not _visible(context, image):
             raise NotFound(f"No image found with ID {image_id}.")
         return image
