@@ -65,6 +65,10 @@ class GlanceCatalog:
         finally:
             pieces.close()
 
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self._adapter.session.session.close()
+
     def local_path(self, image_id: str) -> Path | None:
         """None: Glance's files are its own."""
         return None
