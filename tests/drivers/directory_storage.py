@@ -1,18 +1,21 @@
 """What the directory driver is tested on: real filesystems in files, and volumes to ask for."""
 
 import contextlib
+import functools
 import hashlib
 import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
+from breezeblock.config import BackendSettings
 from breezeblock.drivers.conformance import settings_for
 from breezeblock.drivers.contract import BlockTarget
 from breezeblock.drivers.directory.driver import DirectoryDriver, open_driver
+from breezeblock.drivers.directory.qcow2 import CLUSTER, OFFSET_MASK, read_header
 from breezeblock.model import clock
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
@@ -48,9 +51,14 @@ def mounted(kind: str, beside: Path) -> Iterator[Path]:
 
 def opened(directory: Path, **options: Any) -> DirectoryDriver:
     """A driver on a directory, ready."""
-    driver = open_driver(settings_for("directory", directory, **{key: str(value) for key, value in options.items()}))
+    driver = open_driver(_settings(directory, tuple((key, str(value)) for key, value in options.items())))
     driver.check_for_setup_error()
     return driver
+
+
+@functools.cache
+def _settings(directory: Path, options: tuple[tuple[str, str], ...]) -> BackendSettings:
+    return settings_for("directory", directory, **dict(options))
 
 
 def a_volume(size: int = 1, **fields: Any) -> Volume:
@@ -79,23 +87,37 @@ def a_snapshot(volume: Volume) -> Snapshot:
     )
 
 
-def write(driver: DirectoryDriver, volume: Volume, data: bytes, offset: int) -> None:
-    """Write into a volume that is not exported, as a client would: into whatever its file is."""
+def write(driver: DirectoryDriver, volume: Volume, byte: int, cluster: int) -> None:
+    """Fill a cluster of 64 KiB of a volume that is not exported, as a client does: in whatever its file is.
+
+    An overlay is written here by hand, refcounts left out: nothing that is tested with it asks qemu.
+    """
     record = driver._store.get(volume.storage_name)
-    path = driver._store.disk(record)
-    if record.format == "raw":
-        with open(path, "r+b") as file:
-            file.seek(offset)
-            file.write(data)
-        return
-    source = path.parent / "written"
-    source.write_bytes(data)
-    subprocess.run(
-        ["qemu-io", "-f", "qcow2", "-c", f"write -q -s {source} {offset} {len(data)}", str(path)],
-        check=True,
-        capture_output=True,
-    )
-    source.unlink()
+    with open(driver._store.disk(record), "r+b") as file:
+        if record.format == "raw":
+            file.seek(cluster * CLUSTER)
+            file.write(bytes([byte]) * CLUSTER)
+            return
+        at = read_header(file.fileno()).l1_offset + cluster // 8192 * 8
+        table = _entry(file, at) or _append(file, at, bytes(CLUSTER))
+        at = table + cluster % 8192 * 8
+        position = _entry(file, at) or _append(file, at, b"")
+        file.seek(position)
+        file.write(bytes([byte]) * CLUSTER)
+
+
+def _entry(file: BinaryIO, at: int) -> int:
+    file.seek(at)
+    return int.from_bytes(file.read(8), "big") & OFFSET_MASK
+
+
+def _append(file: BinaryIO, at: int, data: bytes) -> int:
+    position = -(-file.seek(0, 2) // CLUSTER) * CLUSTER
+    file.seek(position)
+    file.write(data)
+    file.seek(at)
+    file.write((position | 1 << 63).to_bytes(8, "big"))
+    return position
 
 
 def content(driver: DirectoryDriver, thing: Volume | Snapshot) -> str:

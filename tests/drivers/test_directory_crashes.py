@@ -1,6 +1,7 @@
 """A process that dies between any two changes of the disk loses nothing and leaves nothing, once asked again."""
 
 import contextlib
+import functools
 import os
 import subprocess
 import tempfile
@@ -12,7 +13,7 @@ import pytest
 
 from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.model.image import Image
-from tests.drivers.directory_storage import GIB, MIB, a_snapshot, a_volume, content, fill_of, mounted, opened, write
+from tests.drivers.directory_storage import GIB, a_snapshot, a_volume, content, fill_of, mounted, opened, write
 
 CHANGES = ("fsync", "rename", "link", "unlink", "rmdir", "mkdir", "ftruncate", "pwrite")
 
@@ -40,6 +41,14 @@ class Death:
         return change
 
 
+@functools.cache
+def empty_image() -> bytes:
+    """A qcow2 image of 8 MiB, made once."""
+    with tempfile.NamedTemporaryFile() as file:
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", file.name, "8M"], check=True)
+        return Path(file.name).read_bytes()
+
+
 class Scene:
     """A volume on a snapshot, written since, and everything that a verb makes of them."""
 
@@ -52,12 +61,11 @@ class Scene:
         self.driver.copy_image_to_volume(self.volume, "first", fill_of(b"first" * 900, 5000))
         self.kept = a_snapshot(self.volume)
         self.driver.create_snapshot(self.kept, self.volume)
-        write(self.driver, self.volume, b"2" * 70000, 5 * MIB)
+        write(self.driver, self.volume, 2, 80)
         self.snapshot = a_snapshot(self.volume)
         self.image = Image(id="5f6c1f5e-0000-4000-8000-000000000001", disk_format="qcow2", checksum="c")
         self.image_path = directory / "image.qcow2"
-        if not self.image_path.exists():
-            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(self.image_path), "8M"], check=True)
+        self.image_path.write_bytes(empty_image())
 
     def contents(self) -> dict[str, str]:
         """What is on the storage now, by name."""

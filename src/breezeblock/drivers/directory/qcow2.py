@@ -213,19 +213,34 @@ class Qcow2File:
 
     def _clusters(self, start: int, end: int) -> Iterator[Run]:
         inside = min(end, self.size)
+        span = self.cluster * self.l2_entries
         while start < inside:
-            l1_index, within = divmod(start, self.cluster * self.l2_entries)
+            l1_index, within = divmod(start, span)
+            stop = min(inside, start - within + span)
             table = self.l1[l1_index] & OFFSET_MASK
-            if not table:
-                stop = min(inside, start - within + self.cluster * self.l2_entries)
-                yield Run("absent", start, stop - start)
+            if table:
+                yield from self._in_table(self._l2(table), start, stop)
             else:
-                skip = start % self.cluster
-                stop = min(inside, start - skip + self.cluster)
-                yield self._run(self._l2(table)[within // self.cluster], start, stop - start, skip)
+                yield Run("absent", start, stop - start)
             start = stop
         if start < end:
             yield Run("zero", start, end - start)
+
+    def _in_table(self, entries: tuple[int, ...], start: int, stop: int) -> Iterator[Run]:
+        bits = self.header.cluster_bits
+        index, last = (start >> bits) % self.l2_entries, ((stop - 1) >> bits) % self.l2_entries
+        while start < stop:
+            skip = start % self.cluster
+            run = self._run(entries[index], start, min(stop - start, self.cluster - skip), skip)
+            step = {"data": self.cluster, "compressed": -1}.get(run.kind, 0)
+            following = entries[index] + step
+            count = 1
+            while index < last and step >= 0 and entries[index + 1] == following:
+                index, count, following = index + 1, count + 1, following + step
+            index += 1
+            length = min(stop - start, count * self.cluster - skip)
+            yield Run(run.kind, start, length, run.position)
+            start += length
 
     def _run(self, entry: int, offset: int, length: int, skip: int) -> Run:
         if entry & COMPRESSED:
