@@ -22,7 +22,7 @@ from breezeblock.lockfile import LockFile
 
 SHUTDOWN_SECONDS = 10.0
 HEALTHY_SECONDS = 5.0
-"""A child that ended sooner than this after its start is not started again at once."""
+"""A child that fails sooner than this after its start will fail again: everything ends with its message."""
 
 
 @click.command()
@@ -57,6 +57,7 @@ class Supervisor:
     def __init__(self, children: dict[str, list[str]]) -> None:
         self._argv = children
         self._pids: dict[int, tuple[str, float]] = {}
+        self._restarted: set[str] = set()
         self._ending = False
 
     def run(self) -> None:
@@ -79,13 +80,18 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         if self._ending:
             return
-        if code == options.EXIT_CONFIG or time.monotonic() - started < HEALTHY_SECONDS:
+        soon = time.monotonic() - started < HEALTHY_SECONDS
+        if code == options.EXIT_CONFIG or (code > 0 and soon):
             self._end()
             while self._pids:
                 self._reap()
             raise ConfigError(f"{name} ended with {code} soon after its start; its message stands above.")
         click.echo(f"breezeblock: {name} ended with {code}; it is started again", err=True)
-        self._start(name)
+        if soon and name in self._restarted:
+            time.sleep(1)
+        self._restarted.add(name)
+        if not self._ending:
+            self._start(name)
 
     def _end(self, *_: Any) -> None:
         self._ending = True
