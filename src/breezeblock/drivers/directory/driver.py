@@ -96,6 +96,7 @@ class DirectoryDriver:
             raise ConfigError(
                 f"The directory {root} of backend {self._settings.name} is not usable: {error}"
             ) from error
+        self._exporting.prepare()
         self._lineage.shares_blocks = shares and self._options["directory_reflink"] == "auto"
         if self._replicas is not None:
             self._replicas.prepare(apart_from=root)

@@ -76,7 +76,11 @@ def write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
 def replace_file(path: Path, data: bytes) -> None:
     """Give a file a new content by one atomic act that is on the disk at return."""
     new = path.with_name(f"{path.name}.new")
-    write_file(new, data)
+    try:
+        write_file(new, data)
+    except OSError:
+        remove_file(new)
+        raise
     os.rename(new, path)
     sync_directory(path.parent)
 

@@ -36,19 +36,26 @@ class Exports(Protocol):
 
 
 class Exporting:
-    """The exports, made at first use, and asked in this driver's terms."""
+    """The exports, adopted at first use, and asked in this driver's terms."""
 
     def __init__(self, open_exports: Callable[[], Exports]) -> None:
         self._open = open_exports
         self._lock = threading.Lock()
         self._made: Exports | None = None
+        self._adopted = False
+
+    def prepare(self) -> None:
+        """Make the exports, which looks whether they can be had. Raises `ConfigError`."""
+        with self._lock:
+            self._made = self._made or self._open()
 
     @property
     def _exports(self) -> Exports:
         with self._lock:
-            if self._made is None:
-                self._made = self._open()
+            self._made = self._made or self._open()
+            if not self._adopted:
                 self._made.adopt()
+                self._adopted = True
             return self._made
 
     def export(self, name: str, links: Sequence[Link], writable: bool = True) -> str:
@@ -76,7 +83,7 @@ class Exporting:
         with self._lock:
             if self._made is not None:
                 self._made.close()
-                self._made = None
+                self._made, self._adopted = None, False
 
 
 class NoExports:

@@ -108,17 +108,24 @@ class Lineage:
         if self.shares_blocks and not exported and self._shareable(record):
             self._derive_by_reflink(record, Record(name=target, size=size, content=content, disk=DISK))
             return
-        base = record.base if record.disk is None else self.freeze(source, base_for(target))
+        try:
+            self._derive_by_base(record, Record(name=target, size=size, content=content), with_disk)
+        except Exception:
+            self._bases.collect(base_for(target))  # published, and then nobody came to stand on it
+            raise
+
+    def _derive_by_base(self, source: Record, new: Record, with_disk: bool) -> None:
+        base = source.base if source.disk is None else self.freeze(source.name, base_for(new.name))
         depth = self._depth(base) + 1
-        new = Record(name=target, size=size, content=content, base=base, depth=depth)
+        new = msgspec.structs.replace(new, base=base, depth=depth)
         if not with_disk:
             self.make(new)
         elif depth > self._max_depth:
             links = self._bases.links(new)
             new = msgspec.structs.replace(new, base=None, depth=0, disk=DISK)
-            self.make(new, lambda path: copy_chain(links, size, path, size))
+            self.make(new, lambda path: copy_chain(links, new.size, path, new.size))
         else:
-            self.stand_on(str(base), target, content, size)
+            self.stand_on(str(base), new.name, new.content, new.size)
 
     def _shareable(self, record: Record) -> bool:
         if record.disk is not None or record.base is None:
@@ -177,8 +184,12 @@ class Lineage:
         switch = Switch(f"{DISK}.{base}", base)
         overlay = self._store.home(record.name) / switch.disk
         durable.remove_file(overlay)
-        self._write_overlay(overlay, record.size, base)
-        durable.sync_directory(overlay.parent)
+        try:
+            self._write_overlay(overlay, record.size, base)
+            durable.sync_directory(overlay.parent)
+        except Exception:
+            durable.remove_file(overlay)
+            raise
         if exported:
             record = self._store.write(msgspec.structs.replace(record, switching=switch))
             below = self._bases.links(self._store.get(base))
