@@ -9,6 +9,7 @@ from bench.scenarios import Sample
 
 LABELS = {
     "start": "start, until the API answers",
+    "start_to_volume": "start, until a raw volume is available",
     "list": "list of 1000 volumes in detail",
     "show": "one volume",
     "post": "raw volume, POST to 202",

@@ -194,10 +194,9 @@ def image_volumes(target: Target) -> dict[str, Sample]:
     with first.operation():
         volume_id = client.create_volume(imageRef=image_id)
         client.wait_available("volume", volume_id)
-    figures = {"image_then": _make_volumes(target, imageRef=image_id)}
+    figures = {"image_first": first.sample()} if uploaded else {}  # another image may be in the server's cache already
+    figures["image_then"] = _make_volumes(target, imageRef=image_id)
     figures["clone_of_image"] = _make_volumes(target, source_volid=volume_id)
-    if uploaded:  # an image used before may be in the server's cache, so its first volume tells nothing
-        figures = {"image_first": first.sample(), **figures}
     _delete(client, [volume_id])
     if uploaded:
         client.delete_image(uploaded)
