@@ -77,7 +77,7 @@ def equals(column: sa.Column[Any], name: str, value: str) -> Condition:
 
 def number(column: sa.Column[Any], name: str, value: str) -> Condition:
     """The column's value is this whole number."""
-    if not re.fullmatch(r"\d{1,9}", value):
+    if not re.fullmatch(r"[0-9]{1,9}", value):
         raise InvalidInput(f"Invalid value '{value}' for the filter {name}: it is not a whole number.")
     return column == int(value)
 
@@ -190,7 +190,7 @@ def _limit(call: Call, query: dict[str, str]) -> int:
 
 
 def _whole(text: str, name: str) -> int:
-    if not re.fullmatch(r"\+?\d{1,18}", text.strip()) or int(text) > MAX_INT:
+    if not re.fullmatch(r"\+?[0-9]{1,18}", text.strip()) or int(text) > MAX_INT:
         raise InvalidInput(f"{name} param must be an integer from 0 to {MAX_INT}.")
     return int(text)
 

@@ -14,7 +14,7 @@ NEWEST = 71
 UPDATED = "2023-08-31T00:00:00Z"
 """When Cinder's 3.71 appeared; the version documents say so."""
 
-_VERSION = re.compile(r"([1-9]\d{0,8})\.([1-9]\d{0,8}|0)")
+_VERSION = re.compile(r"([1-9][0-9]{0,8})\.([1-9][0-9]{0,8}|0)")
 
 
 def text(version: int) -> str:
