@@ -6,9 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from breezeblock.db.connect import Database
+from breezeblock.db.version import HEAD
 from breezeblock.model import clock
 
-HEAD = "0001"
 DEFAULT_TYPE_ID = "00000000-0000-4000-8000-000000000010"
 
 
