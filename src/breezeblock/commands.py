@@ -8,7 +8,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -81,38 +82,56 @@ def run(
         CommandFailed: it ended with an error, by a signal, or not within `timeout` seconds.
         Cancelled: whatever `while_running` raised, after the program was killed.
     """
-    process = subprocess.Popen(
-        _wrapped(argv, limits),
-        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=pass_fds,
-        env=ENVIRONMENT,
-    )
-    waited = 0.0
-    pending = stdin
-    while True:
-        try:
-            stdout, stderr = process.communicate(pending, timeout=POLL_SECONDS if while_running else timeout)
-            break
-        except subprocess.TimeoutExpired:
-            pending = None
-            waited += POLL_SECONDS if while_running else timeout
-            try:
-                if waited >= timeout:
-                    raise CommandFailed(f"{argv[0]} did not end within {timeout:.0f} s and was killed.")
-                if while_running:
-                    while_running()
-            except BaseException:
-                process.kill()
-                process.communicate()
-                raise
+    with _input(stdin) as source:
+        process = subprocess.Popen(
+            _wrapped(argv, limits),
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=pass_fds,
+            env=ENVIRONMENT,
+        )
+    try:
+        stdout, stderr = _watch(process, argv[0], timeout, while_running)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
     if process.returncode < 0:
         name = signal.Signals(-process.returncode).name
         raise CommandFailed(f"{os.path.basename(argv[0])} was ended by {name}. {_tail(stderr)}".strip())
     if process.returncode:
         raise CommandFailed(f"{os.path.basename(argv[0])} failed ({process.returncode}): {_tail(stderr)}")
     return Completed(stdout, stderr)
+
+
+def _watch(
+    process: "subprocess.Popen[bytes]", program: str, timeout: float, while_running: Callable[[], None] | None
+) -> tuple[bytes, bytes]:
+    waited, step = 0.0, POLL_SECONDS if while_running else timeout
+    while True:
+        try:
+            return process.communicate(timeout=step)
+        except subprocess.TimeoutExpired:
+            waited += step
+        if waited >= timeout:
+            raise CommandFailed(f"{program} did not end within {timeout:.0f} s and was killed.")
+        if while_running:
+            while_running()
+
+
+@contextmanager
+def _input(data: bytes | None) -> Iterator[int]:
+    """A file in memory that a program reads its input from: a pipe cannot be filled and watched at the same time."""
+    if data is None:
+        yield subprocess.DEVNULL
+        return
+    with os.fdopen(os.memfd_create("stdin", os.MFD_CLOEXEC), "w+b", buffering=0) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+        file.seek(0)
+        yield file.fileno()
 
 
 def _tail(stderr: bytes) -> str:
