@@ -1,6 +1,8 @@
 """This project's server on its embedded default, in a temporary data directory, restarted for every round."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -39,8 +41,12 @@ class Embedded:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop the server, and its export daemons too: those outlive a server that only restarts."""
         if self._server is not None:
             self._server.stop()
+        for pid in self._processes().pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     def begin_round(self) -> tuple[Target, dict[str, Sample]]:
         """Stop the server if it runs, start it, and time until it answers and until it has made a volume."""
@@ -62,11 +68,15 @@ class Embedded:
             name=self.name,
             client=client,
             listing=client,
-            processes=ServerProcesses([self._server.pid], matching=str(self._data_dir)),
+            processes=self._processes(),
             image_file=self._image_file,
             repeat=self._repeat,
         )
         return target, figures
+
+    def _processes(self) -> ServerProcesses:
+        """All of them name the data directory on their command lines."""
+        return ServerProcesses(matching=str(self._data_dir))
 
 
 def _first_volume(client: Client) -> str:

@@ -33,14 +33,15 @@ class ServerProcesses:
 
     def cpu_seconds(self) -> float:
         """Processor time that the processes have used so far."""
-        return sum(_cpu_seconds(pid) for pid in self._pids())
+        return sum(_cpu_seconds(pid) for pid in self.pids())
 
     def usage(self) -> Usage:
         """Processor time, memory and number of the processes; reading memory takes some milliseconds."""
-        pids = self._pids()
+        pids = self.pids()
         return Usage(sum(map(_cpu_seconds, pids)), sum(map(_pss_bytes, pids)), len(pids))
 
-    def _pids(self) -> set[int]:
+    def pids(self) -> set[int]:
+        """The process ids, now."""
         children: dict[int, list[int]] = {}
         for pid, parent in _parents():
             children.setdefault(parent, []).append(pid)

@@ -70,6 +70,8 @@ def page(results: Results, server: str, peer: str | None) -> str:
 `make bench` wrote this page on {when}: {results.machine}, medians of {results.rounds} rounds in which the servers take
 turns. Times are a client's, with its polling (5 ms, growing to 50 ms); CPU is user and system time of all processes of
 the server for one operation, the polls included. "First" is the first volume of an image the server has not seen.
+{server} runs as `breezeblock serve` runs without a configuration: SQLite, the directory backend, local images, no
+authentication. The peer, where there is one, runs as it was found, with its own database, storage and authentication.
 
 {table(results, server, peer)}
 """
