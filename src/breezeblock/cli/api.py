@@ -6,8 +6,12 @@ from typing import Any
 import click
 from gunicorn.app.base import BaseApplication
 
+from breezeblock import config
+from breezeblock.api.app import make_app  # imported before the fork: its memory is shared
 from breezeblock.cli import logs, options
 from breezeblock.config import Settings
+from breezeblock.db.connect import Database
+from breezeblock.images.open import open_catalog
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -38,10 +42,6 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         """The WSGI application."""
-        from breezeblock.api.app import make_app
-        from breezeblock.db.connect import Database
-        from breezeblock.images.open import open_catalog
-
         database = Database(self._settings.database_url, self._settings.database_pool)
         return make_app(self._settings, database, open_catalog(self._settings, database))
 
@@ -53,8 +53,6 @@ class Server(BaseApplication):  # type: ignore[misc]
 @options.telling_errors
 def command(data_dir: Path, config_files: tuple[Path, ...], listen: str | None) -> None:
     """Run an API process."""
-    from breezeblock import config
-
     logs.set_up("api")
     settings = config.load(data_dir, config_files=config_files, listen=listen)
     config.prepare_data_dir(data_dir)
