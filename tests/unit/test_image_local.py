@@ -176,6 +176,27 @@ def test_what_an_ended_process_left_is_cleared(store: LocalCatalog, database: Da
     assert store.upload(ME, torn.id, [DATA]).status == "active"
 
 
+def test_an_upload_in_progress_is_not_cleared(store: LocalCatalog, database: Database, tmp_path: Path) -> None:
+    image = store.create(ME, disk_format="raw", container_format="bare")
+
+    def pieces() -> Iterator[bytes]:
+        yield DATA
+        # another process starts
+        LocalCatalog(database, tmp_path / "images").recover()
+
+    assert store.upload(ME, image.id, pieces()).status == "active"
+    store.recover()
+    assert read(store, image.id) == DATA
+
+
+def test_an_upload_that_vanished_is_cleared(store: LocalCatalog, database: Database) -> None:
+    image = store.create(ME, disk_format="raw", container_format="bare")
+    with database.begin() as connection:
+        connection.execute(tables.images.update().values(status="saving"))
+    store.recover()
+    assert store.upload(ME, image.id, [DATA]).status == "active"
+
+
 def test_who_sees_and_changes_what(store: LocalCatalog) -> None:
     private, public = raw(store, visibility="private"), raw(store, ADMIN, visibility="public", name="p")
     community = raw(store, visibility="community")

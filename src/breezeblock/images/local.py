@@ -5,6 +5,7 @@ it is never changed, so a volume may be made of it in place. It is removed with 
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import uuid
@@ -21,7 +22,7 @@ from breezeblock.db import images
 from breezeblock.db.connect import Database
 from breezeblock.db.images import SORT_KEYS, ImageQuery
 from breezeblock.errors import Conflict, Forbidden, ImageUnacceptable, InvalidInput, NotFound, OverQuota
-from breezeblock.images.inspect import ImageFacts, inspect, qemu_format
+from breezeblock.images.inspect import inspect, qemu_format
 from breezeblock.model import clock
 from breezeblock.model.image import Image
 
@@ -174,41 +175,51 @@ class LocalCatalog:
         image = self._own(context, image_id)
         if not image.disk_format or not image.container_format:
             raise InvalidInput("The image needs a disk_format and a container_format before its data.")
-        self._move(image_id, {"status": "saving"}, "queued", "it has data already, or is getting them")
-        try:
-            self._receive(image, pieces)
-        except BaseException:
-            with self._database.begin() as connection:
-                images.update(connection, image_id, {"status": "queued"}, status=["saving"])
-            raise
+        part = self._directory / f"{image_id}.upload"
+        busy = "it has data already, or is getting them"
+        with _owned(part, os.O_RDWR | os.O_CREAT) as fd:
+            if fd is None:
+                raise Conflict(f"The image {image_id} cannot take data: {busy}.")
+            try:
+                self._move(image_id, {"status": "saving"}, "queued", busy)
+                self._receive(image, fd, part, pieces)
+            finally:
+                # under its final name by now, or of no use
+                part.unlink(missing_ok=True)
+                with self._database.begin() as connection:
+                    images.update(connection, image_id, {"status": "queued"}, status=["saving"])
         return self.get(context, image_id)
 
     def recover(self) -> None:
-        """Undo uploads that ended with their process: call once at start, when no other process uses the store."""
+        """Undo uploads that ended with their process; those that still run, here or elsewhere, are left alone."""
+        for path in self._directory.iterdir():
+            image_id = path.name.removesuffix(".upload")
+            if self._path(image_id) is not None:
+                self._clear(path, image_id)
         with self._database.begin() as connection:
             for image in images.find(connection, ImageQuery(status="saving", os_hidden=None), None):
-                images.update(connection, image.id, {"status": "queued"}, status=["saving"])
-            kept = {
-                image.id
-                for image in images.find(connection, ImageQuery(os_hidden=None), None)
-                if image.size is not None
-            }
-        for path in self._directory.iterdir():
-            if path.name.endswith(".upload") or (self._path(path.name) is not None and path.name not in kept):
-                path.unlink()
+                if not (self._directory / f"{image.id}.upload").exists() and self.local_path(image.id) is None:
+                    images.update(connection, image.id, {"status": "queued"}, status=["saving"])
 
-    def _receive(self, image: Image, pieces: Iterable[bytes]) -> None:
-        part = self._directory / f"{image.id}.upload"
+    def _clear(self, path: Path, image_id: str) -> None:
+        """Remove a file that belongs to no image with data and that no process is filling."""
         try:
-            sums = _Sums()
-            with _reporting_full(self._directory):
-                _write(part, pieces, sums.update)
-            facts = self._inspect(part, image)
-            part.rename(self._directory / image.id)
-            _sync_directory(self._directory)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+            with _owned(path, os.O_RDWR) as fd, self._database.begin() as connection:
+                image = images.get(connection, image_id)
+                if fd is None or (image is not None and image.size is not None and path.name == image_id):
+                    return
+                path.unlink()
+                images.update(connection, image_id, {"status": "queued"}, status=["saving"])
+        except FileNotFoundError:
+            return  # removed by its own process just now
+
+    def _receive(self, image: Image, fd: int, part: Path, pieces: Iterable[bytes]) -> None:
+        sums = _Sums()
+        with _reporting_full(self._directory):
+            _write(fd, pieces, sums.update)
+        if os.fstat(fd).st_size == 0:
+            raise ImageUnacceptable("The image has no content.")
+        facts = inspect(fd, image.disk_format or "", vmdk_allowed_types=self._vmdk_allowed_types)
         changes = {
             "status": "active",
             "size": facts.file_size,
@@ -219,15 +230,12 @@ class LocalCatalog:
             "updated_at": clock.now(),
         }
         try:
+            part.rename(self._directory / image.id)
+            _sync_directory(self._directory)
             self._move(image.id, changes, "saving", "it was deleted while its data came")
         except BaseException:
             self._unlink(image.id)
             raise
-
-    def _inspect(self, part: Path, image: Image) -> ImageFacts:
-        if part.stat().st_size == 0:
-            raise ImageUnacceptable("The image has no content.")
-        return inspect(part, image.disk_format or "", vmdk_allowed_types=self._vmdk_allowed_types)
 
     def _move(self, image_id: str, changes: Mapping[str, Any], status: str, why_not: str) -> None:
         with self._database.begin() as connection:
@@ -302,16 +310,33 @@ def _checked(context: RequestContext, changes: Mapping[str, Any], image: Image |
     return checked
 
 
-def _write(path: Path, pieces: Iterable[bytes], seen: Callable[[bytes], None]) -> None:
-    """A new file of these bytes on stable storage, for this user alone."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(fd, "wb", buffering=0) as file:
-        for piece in pieces:
-            seen(piece)
-            view = memoryview(piece)
-            while view:
-                view = view[file.write(view) :]
-        os.fsync(fd)
+@contextmanager
+def _owned(path: Path, flags: int) -> Iterator[int | None]:
+    """The file, open and locked for as long as this lasts; None while another process or thread fills or removes it.
+
+    The kernel drops the lock with the process, so a file that is not locked is filled by nobody.
+    """
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = path.exists() and os.path.samestat(os.fstat(fd), path.stat())
+        except BlockingIOError:
+            mine = False
+        yield fd if mine else None
+    finally:
+        os.close(fd)
+
+
+def _write(fd: int, pieces: Iterable[bytes], seen: Callable[[bytes], None]) -> None:
+    """Make these bytes the file's content, on stable storage."""
+    os.ftruncate(fd, 0)
+    for piece in pieces:
+        seen(piece)
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(fd, view) :]
+    os.fsync(fd)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -8,7 +8,13 @@ from breezeblock.images.local import LocalCatalog
 
 
 def open_catalog(settings: Settings, database: Database) -> ImageCatalog:
-    """The image service that the option `image_service` names. Raises `ConfigError` where it is not set up."""
+    """The image service that the option `image_service` names. The database is migrated already.
+
+    Raises:
+        ConfigError: it is not set up.
+    """
     if settings.image_service == "glance":
         return GlanceCatalog(settings.glance)
-    return LocalCatalog(database, settings.path("image_store_path", "images"), settings.vmdk_allowed_types)
+    store = LocalCatalog(database, settings.path("image_store_path", "images"), settings.vmdk_allowed_types)
+    store.recover()
+    return store
