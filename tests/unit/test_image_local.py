@@ -91,6 +91,19 @@ def test_a_reader_keeps_a_deleted_image(store: LocalCatalog) -> None:
         assert b"".join(pieces) == DATA
 
 
+@pytest.mark.parametrize("offset", [0, 1, 1 << 20, (5 << 20) + 3, (9 << 20) - 1, (9 << 20) + 5])
+def test_zeros_take_no_room(store: LocalCatalog, offset: int) -> None:
+    data = DATA[: 1 << 20] + bytes(4 << 20) + DATA[:12345] + bytes((4 << 20) - 12345 + 7)
+    image = store.create(ME, disk_format="raw", container_format="bare")
+    image = store.upload(ME, image.id, (data[at : at + 65_536] for at in range(0, len(data), 65_536)))
+    assert (image.size, image.checksum) == (len(data), hashlib.md5(data).hexdigest())
+    path = store.local_path(image.id)
+    assert path is not None
+    assert path.stat().st_blocks * 512 < 2 << 20
+    assert path.read_bytes() == data
+    assert read(store, image.id, offset) == data[offset:]
+
+
 def test_a_refused_image_leaves_nothing(store: LocalCatalog, tmp_path: Path) -> None:
     bad = image_files.create(tmp_path / "bad", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", "-u", "1M")
     image = store.create(ME, disk_format="qcow2", container_format="bare")

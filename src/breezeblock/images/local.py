@@ -4,12 +4,10 @@ A file is written under another name, put on stable storage, looked at, and only
 it is never changed, so a volume may be made of it in place. It is removed with its image.
 """
 
-import errno
-import fcntl
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,8 @@ from breezeblock.context import RequestContext
 from breezeblock.db import images
 from breezeblock.db.connect import Database
 from breezeblock.db.images import SORT_KEYS, ImageQuery
-from breezeblock.errors import Conflict, Forbidden, ImageUnacceptable, InvalidInput, NotFound, OverQuota
+from breezeblock.errors import Conflict, Forbidden, ImageUnacceptable, InvalidInput, NotFound
+from breezeblock.images import files
 from breezeblock.images.inspect import inspect, qemu_format
 from breezeblock.model import clock
 from breezeblock.model.image import Image
@@ -30,7 +29,6 @@ CONTAINER_FORMATS = ("bare", "ami", "ari", "aki")
 VISIBILITIES = ("private", "shared", "community", "public")
 HASH = "sha512"
 
-_PIECE = 1 << 20
 _SETTABLE = {
     "name": str | None,
     "disk_format": str | None,
@@ -87,8 +85,7 @@ class LocalCatalog:
         if path is None:
             raise NotFound(f"The image {image_id} has no data.")
         with path.open("rb", buffering=0) as file:
-            file.seek(offset)
-            yield iter(lambda: file.read(_PIECE), b"")
+            yield files.read_pieces(file.fileno(), offset)
 
     def local_path(self, image_id: str) -> Path | None:
         """The image's file; None until it has data."""
@@ -177,7 +174,7 @@ class LocalCatalog:
             raise InvalidInput("The image needs a disk_format and a container_format before its data.")
         part = self._directory / f"{image_id}.upload"
         busy = "it has data already, or is getting them"
-        with _owned(part, os.O_RDWR | os.O_CREAT) as fd:
+        with files.owned(part, os.O_RDWR | os.O_CREAT) as fd:
             if fd is None:
                 raise Conflict(f"The image {image_id} cannot take data: {busy}.")
             try:
@@ -204,7 +201,7 @@ class LocalCatalog:
     def _clear(self, path: Path, image_id: str) -> None:
         """Remove a file that belongs to no image with data and that no process is filling."""
         try:
-            with _owned(path, os.O_RDWR) as fd, self._database.begin() as connection:
+            with files.owned(path, os.O_RDWR) as fd, self._database.begin() as connection:
                 image = images.get(connection, image_id)
                 if fd is None or (image is not None and image.size is not None and path.name == image_id):
                     return
@@ -215,8 +212,8 @@ class LocalCatalog:
 
     def _receive(self, image: Image, fd: int, part: Path, pieces: Iterable[bytes]) -> None:
         sums = _Sums()
-        with _reporting_full(self._directory):
-            _write(fd, pieces, sums.update)
+        with files.reporting_full(self._directory):
+            files.write_pieces(fd, pieces, sums.update)
         if os.fstat(fd).st_size == 0:
             raise ImageUnacceptable("The image has no content.")
         facts = inspect(fd, image.disk_format or "", vmdk_allowed_types=self._vmdk_allowed_types)
@@ -231,7 +228,7 @@ class LocalCatalog:
         }
         try:
             part.rename(self._directory / image.id)
-            _sync_directory(self._directory)
+            files.sync_directory(self._directory)
             self._move(image.id, changes, "saving", "it was deleted while its data came")
         except BaseException:
             self._unlink(image.id)
@@ -257,7 +254,7 @@ class LocalCatalog:
 
     def _unlink(self, image_id: str) -> None:
         (self._directory / _uuid(image_id)).unlink(missing_ok=True)
-        _sync_directory(self._directory)
+        files.sync_directory(self._directory)
 
 
 class _Sums:
@@ -308,50 +305,3 @@ def _checked(context: RequestContext, changes: Mapping[str, Any], image: Image |
     if visibility == "public" and not was_public and not context.is_admin:
         raise Forbidden("Only an administrator makes an image public.")
     return checked
-
-
-@contextmanager
-def _owned(path: Path, flags: int) -> Iterator[int | None]:
-    """The file, open and locked for as long as this lasts; None while another process or thread fills or removes it.
-
-    The kernel drops the lock with the process, so a file that is not locked is filled by nobody.
-    """
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = path.exists() and os.path.samestat(os.fstat(fd), path.stat())
-        except BlockingIOError:
-            mine = False
-        yield fd if mine else None
-    finally:
-        os.close(fd)
-
-
-def _write(fd: int, pieces: Iterable[bytes], seen: Callable[[bytes], None]) -> None:
-    """Make these bytes the file's content, on stable storage."""
-    os.ftruncate(fd, 0)
-    for piece in pieces:
-        seen(piece)
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(fd, view) :]
-    os.fsync(fd)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def _reporting_full(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise OverQuota(f"The image store {directory} has no room for this image.") from error
-        raise
