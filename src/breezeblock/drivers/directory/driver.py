@@ -69,10 +69,13 @@ class DirectoryDriver:
         self._bases = Bases(self._store)
         run_dir = settings.data_dir / "run" / "nbd" / settings.name
         self._exporting = Exporting(functools.partial(open_exports or NbdExports, run_dir))
-        self._lineage = Lineage(self._store, self._bases, self._exporting, options["directory_max_chain_depth"])
+        self._max_depth: int = options["directory_max_chain_depth"]
+        self._lineage = Lineage(self._store, self._bases, self._exporting, self._max_depth)
         self._held = Held()
         device = options["replication_device"]
-        self._replicas = Replicas(Path(device).absolute(), self._lineage, self._bases) if device else None
+        self._replicas = (
+            Replicas(Path(device).absolute(), self._lineage, self._bases, self._max_depth) if device else None
+        )
         self.capabilities = Capabilities(
             clone_image=True, replication=bool(device), online_extend=True, thin=True, thick=True
         )
@@ -92,6 +95,7 @@ class DirectoryDriver:
         try:
             self._store.prepare()
             shares = reflink.is_shared_by(root / "tmp")
+            owner = self._store.own()
         except OSError as error:
             raise ConfigError(
                 f"The directory {root} of backend {self._settings.name} is not usable: {error}"
@@ -100,7 +104,7 @@ class DirectoryDriver:
         self._lineage.shares_blocks = shares and self._options["directory_reflink"] == "auto"
         if self._replicas is not None:
             self._replicas.prepare(apart_from=root)
-        if self._store.own():
+        if owner:
             with durable.storage_errors("mend what was cut short"):
                 repair.mend(self._store, self._bases, self._lineage)
 
@@ -264,8 +268,10 @@ class DirectoryDriver:
             self._export(volume)
 
     def _export(self, volume: Volume) -> str:
-        links = self._lineage.links(volume.storage_name)
-        return self._exporting.export(volume.storage_name, links, _is_writable(volume))
+        name = volume.storage_name
+        exported = self._exporting.is_exported(name)
+        links = self._lineage.links(name) if exported else self._lineage.ready_to_export(name)
+        return self._exporting.export(name, links, _is_writable(volume))
 
     def _refuse_exported(self, name: str) -> None:
         if self._exporting.is_exported(name):

@@ -5,6 +5,7 @@ volume that is exported, the source's file becomes a base: a hard link of it is 
 goes on in an empty overlay of that base, and so does a clone; a snapshot is a record that names the base.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +18,12 @@ from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.content import Link, copy_chain
 from breezeblock.drivers.directory.exporting import Exporting
 from breezeblock.drivers.directory.store import RECORD, Record, Store, Switch
-from breezeblock.errors import BackendInUse
+from breezeblock.errors import BackendInUse, DriverError
 
 DISK = "disk"
 FILLING = "filling:"
-MOST_LIVE_DEPTH = 100
-"""Bases below an exported volume, which cannot be flattened; far from what the export daemon bears."""
+MOST_LIVE_DEPTH = 64
+"""Bases below an exported volume, which cannot be flattened before it is exported anew."""
 
 Prepare = Callable[[Path], None]
 """Makes and syncs the disk file at this path."""
@@ -150,7 +151,7 @@ class Lineage:
         record = self.whole(name)
         exported = self._exporting.is_exported(name)
         if exported and record.depth >= MOST_LIVE_DEPTH:
-            raise BackendInUse(f"{name} stands on {record.depth} bases; it has to be detached once to be flattened.")
+            raise BackendInUse(f"{name} stands on {record.depth} bases; detach and attach it, to have it flattened.")
         if not exported:
             if record.base is not None and record.format == "qcow2" and qcow2.is_untouched(self._store.disk(record)):
                 return record.base
@@ -193,7 +194,13 @@ class Lineage:
         if exported:
             record = self._store.write(msgspec.structs.replace(record, switching=switch))
             below = self._bases.links(self._store.get(base))
-            self._exporting.switch(record.name, [Link(overlay, "qcow2"), *below])
+            try:
+                self._exporting.switch(record.name, [Link(overlay, "qcow2"), *below])
+            except DriverError:
+                # it may have happened all the same: what the daemon says now decides; if it is silent, it is asked later
+                with contextlib.suppress(DriverError):
+                    self.current(record.name)
+                raise
             durable.sync_file(self._store.disk(self._store.get(base)))
         self._switched(record, switch, served=exported)
 
@@ -220,6 +227,13 @@ class Lineage:
         if strays and not self._exporting.is_exported(record.name):
             for file in strays:
                 durable.remove_file(home / file)
+
+    def ready_to_export(self, name: str) -> list[Link]:
+        """The files of a volume that is not exported, flattened if a chain cannot grow on while it is."""
+        record = self.whole(name)
+        if record.depth >= MOST_LIVE_DEPTH:
+            record = self.flatten(record)
+        return self._bases.links(record)
 
     def flatten(self, record: Record) -> Record:
         """Copy a volume that nobody writes to into one raw file, so that it stands on nothing."""

@@ -9,7 +9,7 @@ from breezeblock.drivers.directory.content import Link, copy_chain
 from breezeblock.drivers.directory.exporting import Exporting, NoExports
 from breezeblock.drivers.directory.lineage import DISK, Lineage
 from breezeblock.drivers.directory.store import Record, Store
-from breezeblock.errors import BackendNotFound, ConfigError
+from breezeblock.errors import BackendInUse, BackendNotFound, ConfigError
 from breezeblock.model import clock
 from breezeblock.model.volume import ModelUpdate, Volume
 
@@ -17,9 +17,10 @@ from breezeblock.model.volume import ModelUpdate, Volume
 class Replicas:
     """The replicas of one directory's volumes. A replica is one raw file, replaced as a whole."""
 
-    def __init__(self, root: Path, primary: Lineage, bases: Bases) -> None:
+    def __init__(self, root: Path, primary: Lineage, bases: Bases, max_depth: int) -> None:
         self._primary = primary
         self._primary_bases = bases
+        self._max_depth = max_depth
         self._store = Store(root)
         self._bases = Bases(self._store)
         self._lineage = Lineage(self._store, self._bases, Exporting(NoExports), max_depth=1)
@@ -48,6 +49,11 @@ class Replicas:
         links = self._primary_bases.links(record)
         now = clock.now()
         if replica is None or replica.content != _state(links, record.size):
+            if exported and record.depth >= self._max_depth:
+                raise BackendInUse(
+                    f"{name} is attached and stands on {record.depth} bases; "
+                    "its replica can be refreshed again once it is detached."
+                )
             if exported:
                 self._primary.freeze(name, f"base-replica-{name}")
                 frozen = self._primary.links(name)
