@@ -279,6 +279,19 @@ def test_only_allowed_vmdk_types_pass(images: dict[str, Path]) -> None:
         inspect(images["vmdk-sparse"], "vmdk", vmdk_allowed_types=())
 
 
+def test_a_table_that_would_fill_the_memory_is_refused(images: dict[str, Path], tmp_path: Path) -> None:
+    """64 TiB in clusters of 512 bytes: the file may really hold the L1 table, qemu would not read it either."""
+    data = bytearray(images["qcow2-small-clusters"].read_bytes())
+    struct.pack_into(">Q", data, 24, 1 << 46)
+    struct.pack_into(">I", data, 36, 1 << 31)
+    path = tmp_path / "bomb"
+    path.write_bytes(data)
+    with path.open("r+b") as file:
+        file.truncate(1 << 36)
+    with pytest.raises(ImageUnacceptable, match="too many"):
+        inspect(path, "qcow2")
+
+
 def test_a_symbolic_link_is_not_followed(images: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(images["raw"])
     with pytest.raises(OSError, match="symbolic"):

@@ -4,9 +4,12 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from breezeblock.commands import Limits
 from breezeblock.errors import BackendOutOfSpace, Cancelled, CommandFailed, ImageUnacceptable
@@ -208,3 +211,26 @@ def test_a_broken_cluster_refuses_the_image(target: FileTarget, tmp_path: Path) 
     broken.write_bytes(data)
     with pytest.raises(ImageUnacceptable, match="broken"):
         send(FileCatalog(broken), image_files.image_of(broken, "qcow2"), target)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(
+    kind=st.sampled_from([kind for kind in KINDS if kind != "raw"]),
+    places=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), min_size=1, max_size=8),
+)
+def test_what_passes_the_gate_by_chance_ends_in_an_answer(
+    images: dict[str, Path], tmp_path: Path, kind: str, places: list[tuple[float, bytes]]
+) -> None:
+    data = bytearray(images[kind].read_bytes())
+    for place, change in places:
+        # tables and headers lie in the first part of most formats
+        at = int(place**4 * (len(data) - 8))
+        data[at : at + len(change)] = change
+    mutated = tmp_path / "mutated"
+    mutated.write_bytes(data)
+    volume = FileTarget(tmp_path / "volume-of-it", SIZE)
+    try:
+        with suppress(ImageUnacceptable):
+            send(FileCatalog(mutated, local=True), image_files.image_of(mutated, KINDS[kind][0]), volume)
+    finally:
+        volume.close()

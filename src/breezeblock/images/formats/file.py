@@ -13,6 +13,9 @@ GiB = 1 << 30
 BIGGEST = 1 << 50
 """Bytes; no volume is larger than a PiB, whatever a header says."""
 
+BIGGEST_TABLE = 32 << 20
+"""Bytes of one table; qemu's own limit for the L1 table of qcow2."""
+
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What is allowed. `max_virtual_size` is the volume's size in bytes, None where no volume is asked for yet."""
@@ -54,8 +57,10 @@ class ImageFile:
         return struct.unpack(layout, self.read(offset, struct.calcsize(layout)))
 
     def table(self, typecode: str, offset: int, entries: int, *, big_endian: bool = False) -> "array[int]":
-        """A table of integers of the `array` type code."""
+        """A table of integers of the `array` type code. One that would fill the memory is refused, as by qemu."""
         values = array(typecode)
+        if entries * values.itemsize > BIGGEST_TABLE:
+            raise self.refuse(f"one of its tables has {entries} entries, too many to be read.")
         values.frombytes(self.read(offset, entries * values.itemsize))
         if big_endian:
             values.byteswap()

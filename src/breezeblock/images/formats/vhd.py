@@ -84,8 +84,7 @@ def _examine_blocks(image: ImageFile, footer: _Footer) -> None:
     if not needed <= entries <= needed + 1024:
         raise image.refuse(f"its block table has {entries} entries, which does not go with its size.")
     bitmap = -(-(block_size // 512 // 8) // 512) * 512
-    used = [entry for entry in image.table("I", table, entries, big_endian=True) if entry != _UNUSED]
-    if used and max(used) * 512 + bitmap + block_size > image.size:
+    used = (entry for entry in image.table("I", table, entries, big_endian=True) if entry != _UNUSED)
+    last = max(used, default=None)
+    if last is not None and last * 512 + bitmap + block_size > image.size:
         raise image.truncated()
-    if len(set(used)) != len(used):
-        raise image.refuse("two of its blocks lie at the same place.")
