@@ -6,6 +6,7 @@ from breezeblock.db import image_cache, moves, outbox, snapshots, volumes
 from breezeblock.drivers.contract import Replicates
 from breezeblock.errors import BackendInUse
 from breezeblock.flows.engine import Flow, flow, message_for_user
+from breezeblock.flows.replicas import being_refreshed
 
 WAIT_SECONDS = 0.1
 
@@ -32,7 +33,7 @@ def delete_volume(flow: Flow) -> None:
         dying = [one for one in snapshots.of_volume(connection, volume_id) if one.status == "deleting"]
     if volume is None:
         return
-    wait_for_clones(flow, volume_id)
+    wait_for_users(flow, volume_id)
     for snapshot in dying:
         with flow.explained("delete_snapshot", snapshot=snapshot.id):
             flow.driver.delete_snapshot(snapshot)
@@ -50,11 +51,11 @@ def delete_volume(flow: Flow) -> None:
         outbox.volume_event(connection, "delete.end", volume, flow.id)
 
 
-def wait_for_clones(flow: Flow, volume_id: str) -> None:
-    """Creates that were accepted earlier still copy from this volume: let them end first."""
+def wait_for_users(flow: Flow, volume_id: str) -> None:
+    """Creates that were accepted earlier, and a refresh of the replica, still read this volume: let them end first."""
     while True:
         with flow.backend.database.read() as connection:
-            if not volumes.being_made_from(connection, volume_id):
+            if not (volumes.being_made_from(connection, volume_id) or being_refreshed(connection, volume_id)):
                 return
         flow.progress(0, None)
         time.sleep(WAIT_SECONDS)
