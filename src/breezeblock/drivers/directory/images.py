@@ -20,8 +20,8 @@ from breezeblock.model.volume import Volume
 
 def base_name(image: Image) -> str:
     """The name of the base of an image; other content has another name."""
-    state = f"{image.checksum}|{image.os_hash_value}|{image.updated_at}|{image.size}"
-    return f"image-{image.id}-{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+    state = f"{image.id}|{image.checksum}|{image.os_hash_value}|{image.updated_at}|{image.size}"
+    return f"image-{hashlib.sha256(state.encode()).hexdigest()[:32]}"
 
 
 def adopt(store: Store, lineage: Lineage, volume: Volume, image: Image, path: str | None, content: str) -> None:

@@ -60,6 +60,8 @@ class Lineage:
         """Remove the half-made and half-removed remains of an object."""
         for record in self._store.remains(name):
             self._bases.release(record.base, name)
+            if record.switching is not None:
+                self._bases.release(record.switching.base, name)
         self._store.sweep(name)
 
     def remove(self, name: str) -> None:
@@ -86,6 +88,7 @@ class Lineage:
             return self._switched(record, record.switching, served=active is not None)
         mended = self._store.write(msgspec.structs.replace(record, switching=None))
         durable.remove_file(overlay)
+        self._bases.release(record.switching.base, name)
         return mended
 
     def whole(self, name: str) -> Record:

@@ -21,7 +21,7 @@ import msgspec
 from breezeblock.drivers.directory import durable
 from breezeblock.errors import BackendNotFound, DriverError, InvalidInput
 
-PLAIN_NAME = re.compile(r"(volume|snapshot|base|image)-[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
+PLAIN_NAME = re.compile(r"(volume|snapshot)-[A-Za-z0-9][\w-]{0,63}|(base|image)-[A-Za-z0-9][\w-]{0,127}", re.ASCII)
 RECORD = "record.json"
 FOLDERS = ("volumes", "snapshots", "bases", "tmp")
 
