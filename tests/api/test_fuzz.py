@@ -18,7 +18,7 @@ scalars = (
     | st.integers(-(2**70), 2**70)
     | st.floats(allow_nan=False)
     | st.text(max_size=30)
-    | st.sampled_from(["1", "true", VOLUME, "", " ", "null", "raw", "in-use", "rw"])
+    | st.sampled_from(["1", "true", VOLUME, "", " ", "null", "raw", "in-use", "rw", "\0"])
 )
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)

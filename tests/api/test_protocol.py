@@ -186,6 +186,20 @@ def test_a_lost_database_is_503(api):
     assert fault(answer)[:2] == ("serviceUnavailable", 503)
 
 
+def test_a_call_by_head_has_the_status_and_no_body(api):
+    answer = api.call("HEAD", "/v3/volumes")
+    assert (answer.status_code, answer.text) == (200, "")
+
+
+def test_a_nul_is_refused_wherever_it_stands(api):
+    for body in ({"connector": {"host": "a\0b"}}, {"connector": {"a\0": 1}}, {"connector": {"a": [{"b": "\0"}]}}):
+        answer = api.put("/v3/attachments/x", {"attachment": body})
+        assert "NUL" in fault(answer)[2]
+    assert api.put("/v3/attachments/x", {"attachment": {"connector": {"host": "\\u0000"}}}).status_code == 404
+    for path in ("/v3/volumes/%00", "/v3/volumes/x/metadata/%00"):
+        assert api.get(path).status_code == 404
+
+
 def test_health(api):
     answer = api.get("/healthcheck", version=None)
     assert (answer.status_code, answer.text) == (200, "OK")

@@ -26,13 +26,25 @@ class Schema:
         self._decoder = msgspec.json.Decoder(record, strict=False)
 
     def decode(self, body: bytes | msgspec.Raw) -> Any:
-        """The record that the body holds. Raises `InvalidInput` that names the field."""
+        """The record that the body holds. Raises `InvalidInput` that names the field, or for a NUL in any text."""
         try:
-            return self._decoder.decode(body)
+            record = self._decoder.decode(body)
         except msgspec.ValidationError as error:
             raise InvalidInput(_explain(str(error))) from None
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise InvalidInput(f"Malformed request body: {error}") from None
+        if b"\\u0000" in bytes(body) and _holds_nul(msgspec.json.decode(body)):
+            raise InvalidInput("Invalid input. A text holds a NUL character, which is not kept.")
+        return record
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether a text somewhere in it holds a NUL, which PostgreSQL does not store."""
+    if isinstance(value, dict):
+        return any(_holds_nul(key) or _holds_nul(one) for key, one in value.items())
+    if isinstance(value, list):
+        return any(_holds_nul(one) for one in value)
+    return isinstance(value, str) and "\0" in value
 
 
 def envelope(key: str, record: Any) -> Schema:

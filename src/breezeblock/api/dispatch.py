@@ -13,8 +13,6 @@ from breezeblock.api.call import Call, Handler, Parts, Reply
 from breezeblock.auth import policy
 from breezeblock.errors import InvalidInput, MethodNotAllowed, NotFound
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
-
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One line of THE table.
@@ -88,7 +86,8 @@ class Resource:
 
     def _find(self, call: Call) -> Route:
         """The route, with the call's body decoded. What another version has is not found in this one."""
-        routes = self._routes.get(call.request.method)
+        method = call.request.method
+        routes = self._routes.get("GET" if method == "HEAD" else method)
         if routes is None:
             raise MethodNotAllowed
         body: bytes | msgspec.Raw = b""

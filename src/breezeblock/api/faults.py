@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from breezeblock.errors import (
     BreezeblockError,
+    DatabaseUnavailable,
     InvalidInput,
     MethodNotAllowed,
     NotFound,
@@ -29,10 +30,10 @@ INTERNAL = "The server has either erred or is incapable of performing the reques
 def install(app: falcon.App[Any, Any]) -> None:
     """Let the app answer every exception by a fault."""
     app.add_error_handler(Exception, _unexpected)
-    app.add_error_handler(sa.exc.OperationalError, _database_away)
-    app.add_error_handler(sa.exc.TimeoutError, _database_away)
     app.add_error_handler(falcon.HTTPError, _of_falcon)
     app.add_error_handler(BreezeblockError, _of_ours)
+    app.add_error_handler(DatabaseUnavailable, _database_away)
+    app.add_error_handler(sa.exc.TimeoutError, _database_away)
 
 
 def body(error: BreezeblockError) -> dict[str, Any]:

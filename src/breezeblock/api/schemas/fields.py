@@ -8,13 +8,11 @@ from breezeblock.errors import InvalidInput
 
 MAX_INT = 2**31 - 1
 
-_NO_NUL = r"\A[^\x00]*\Z"
-
-Text = Annotated[str, Meta(max_length=255, pattern=_NO_NUL)]
-"""Free text such as a name; without NUL, which PostgreSQL does not store."""
-Words = Annotated[str, Meta(min_length=1, max_length=255, pattern=_NO_NUL)]
+Text = Annotated[str, Meta(max_length=255)]
+"""Free text such as a name."""
+Words = Annotated[str, Meta(min_length=1, max_length=255)]
 """Text that may not be empty."""
-LongText = Annotated[str, Meta(max_length=65535, pattern=_NO_NUL)]
+LongText = Annotated[str, Meta(max_length=65535)]
 Uuid = Annotated[str, Meta(pattern=r"\A[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z")]
 Size = Annotated[int, Meta(ge=1, le=MAX_INT)]
 """GiB."""

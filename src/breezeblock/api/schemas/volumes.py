@@ -1,6 +1,6 @@
 """Bodies of the calls on volumes (Cinder: `api/schemas/volumes.py`, `volume_actions.py`, `admin_actions.py`)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -91,17 +91,6 @@ class UnsetImageMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """os-unset_image_metadata."""
 
     key: Words
-
-
-class UploadImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """os-volume_upload_image; visibility and protected are 3.1's."""
-
-    image_name: Words
-    force: Flag | None = None
-    disk_format: Literal["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"] = "raw"
-    container_format: Annotated[str, Meta(max_length=255)] | None = None
-    visibility: Literal["community", "public", "private", "shared"] = "private"
-    protected: Flag | None = None
 
 
 CREATE = {0: Schema(_CreateBody), 53: Schema(_StrictCreateBody)}
