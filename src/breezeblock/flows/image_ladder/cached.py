@@ -68,14 +68,15 @@ def clone(flow: Flow, volume: Volume, entry: CacheEntry) -> Made | Declined:
 
 
 def fresh_entry(flow: Flow, image: Image) -> CacheEntry | None:
-    """The entry of this image as it is now; one of an older content is dropped."""
+    """The entry of this image as it is now; one of an older content, or without its volume, is dropped."""
     with flow.backend.database.read() as connection:
         entry = image_cache.find(connection, flow.backend.name, image.id)
+        held = entry is not None and volumes.find(connection, entry.volume_id) is not None
     if entry is None:
         return None
-    if entry.image_updated_at == image.updated_at and entry.checksum == image.checksum:
+    if held and entry.image_updated_at == image.updated_at and entry.checksum == image.checksum:
         return entry
-    log.info("image %s has changed: its cache volume %s is dropped", image.id, entry.volume_id)
+    log.info("image %s has changed, or its cache volume %s is gone: it is dropped", image.id, entry.volume_id)
     evict(flow, entry)
     return None
 
