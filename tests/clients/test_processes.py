@@ -1,5 +1,6 @@
 """The processes of `breezeblock serve`: one a data directory, killed and started again without losing a request."""
 
+import contextlib
 import json
 import os
 import re
@@ -74,9 +75,10 @@ def child(server, role):
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
-            argv = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-            if role in argv and "breezeblock" in argv:
-                return int(pid)
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended just now
+                argv = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                if role in argv and "breezeblock" in argv:
+                    return int(pid)
         time.sleep(0.05)
     raise AssertionError(f"the supervisor has no {role}")
 

@@ -29,9 +29,13 @@ MAKE = {
 
 
 @contextlib.contextmanager
-def mounted(kind: str, beside: Path) -> Iterator[Path]:
-    """A fresh filesystem in a file, mounted. Skips the test, with the reason, where that is not possible."""
-    command, size = MAKE[kind]
+def mounted(kind: str, beside: Path, size: int | None = None) -> Iterator[Path]:
+    """A fresh filesystem in a sparse file, mounted; small unless `size` bytes are asked for.
+
+    Skips the test, with the reason, where that is not possible.
+    """
+    command, small = MAKE[kind]
+    size = size or small
     image, mount = beside / f"{kind}.img", beside / kind
     mount.mkdir()
     with open(image, "wb") as file:
