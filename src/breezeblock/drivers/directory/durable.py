@@ -73,8 +73,8 @@ def write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
         view, offset = view[done:], offset + done
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Give a file a new content by one atomic act that is on the disk at return."""
+def replace_file(path: Path, data: bytes, *, sync_name: bool = True) -> None:
+    """Give a file a new content by one atomic act. Its name may go to the disk later, with its whole directory."""
     new = path.with_name(f"{path.name}.new")
     try:
         write_file(new, data)
@@ -82,15 +82,14 @@ def replace_file(path: Path, data: bytes) -> None:
         remove_file(new)
         raise
     os.rename(new, path)
-    sync_directory(path.parent)
+    if sync_name:
+        sync_directory(path.parent)
 
 
-def move(source: Path, target: Path) -> None:
-    """Rename, within one filesystem, and put both directories on the disk."""
+def move(source: Path, target: Path, *, visible: Path) -> None:
+    """Rename within one filesystem, and put on the disk the one of the two directories that counts."""
     os.rename(source, target)
-    sync_directory(target.parent)
-    if source.parent != target.parent:
-        sync_directory(source.parent)
+    sync_directory(visible)
 
 
 def remove_file(path: Path) -> None:

@@ -136,18 +136,20 @@ class Store:
         work = self.work(record.name)
         durable.remove_tree(work)
         durable.make_directory(work)
-        durable.replace_file(work / RECORD, msgspec.json.encode(record))
+        durable.replace_file(work / RECORD, msgspec.json.encode(record), sync_name=False)
         return work
 
     def publish(self, name: str) -> None:
         """Give what is made its place: the one act that makes it visible. Its files are on the disk already."""
         durable.sync_directory(self.work(name))
-        durable.move(self.work(name), self.home(name))
+        home = self.home(name)
+        durable.move(self.work(name), home, visible=home.parent)
 
     def retire(self, name: str) -> None:
         """Take an object from its place, by one act; its files go with `sweep`. Gone is done."""
+        home = self.home(name)
         with contextlib.suppress(FileNotFoundError):
-            durable.move(self.home(name), self.gone(name))
+            durable.move(home, self.gone(name), visible=home.parent)
 
     def sweep(self, name: str) -> None:
         """Remove the half-made and half-removed files of an object."""
