@@ -1,6 +1,7 @@
 """The API on a real database with one simulated backend, called through WSGI without a server."""
 
 import json
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -100,8 +101,17 @@ class As:
         return self.context
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """A SQLite file with all tables, to copy: making them takes longer than most tests here."""
+    directory = tmp_path_factory.mktemp("template")
+    Cloud(directory, SIMULATED).close()
+    return directory / "breezeblock.db"
+
+
 @pytest.fixture
-def cloud(tmp_path):
+def cloud(tmp_path, empty_database):
+    shutil.copy(empty_database, tmp_path)
     cloud = Cloud(tmp_path, SIMULATED)
     yield cloud
     cloud.close()

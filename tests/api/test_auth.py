@@ -94,7 +94,11 @@ def test_without_a_token_there_is_a_401_and_the_version_documents(cloud):
     """The whole chain with the real middleware; no Keystone is needed to see that there is no token."""
     conf = settings(cloud.settings.data_dir, KEYSTONE)
     app = make_app(conf, cloud.database, cloud.images)
-    client = testing.TestClient(app.__call__)  # Falcon looks at the arguments of a function only
+
+    def call(environ, start_response):  # Falcon's client looks at a function's arguments, which the middleware hides
+        return app(environ, start_response)
+
+    client = testing.TestClient(call)
     answer = client.simulate_get("/v3/volumes", headers={"X-Project-Id": "forged", "X-Identity-Status": "Confirmed"})
     assert answer.status_code == 401
     assert answer.json["unauthorized"]["code"] == 401
