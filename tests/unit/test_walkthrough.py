@@ -16,7 +16,9 @@ from breezeblock.model.image import Image, ImageLocation
 from breezeblock.model.volume import Volume
 from tests.cloud import MEMBER, Cloud
 
-LOCATION = "addr=10.0.0.1,uri=/service/sites/4A5B08BE/volumes/72,urn=urn:sites:4A5B08BE:volumes:72,isThin=True,type=normal"
+LOCATION = (
+    "addr=10.0.0.1,uri=/service/sites/4A5B08BE/volumes/72,urn=urn:sites:4A5B08BE:volumes:72,isThin=True,type=normal"
+)
 IMAGE_ID = "7961d3a9-4e0b-4f5f-9b1f-6c4f7a6a0a11"
 SOURCE_ID = "c3b1b3d5-77a8-4b5e-8a53-0e3a4f6f0c22"
 CONF = f"""
