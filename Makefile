@@ -16,7 +16,7 @@ setup: .venv/.ready ## install everything needed, into .venv and from Debian
 	@scripts/setup
 
 demo: setup ## show the six sources of a volume on a running service, then stop it
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python -m scripts.demo
 
 serve: setup ## run the service in the foreground (DATA_DIR=.demo LISTEN=127.0.0.1:8776)
 	@$(BIN)/breezeblock serve --data-dir $(DATA_DIR) --listen $(LISTEN)

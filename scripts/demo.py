@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import vsa_image
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from service import Service, ServiceFailed, files_left
 
 from breezeblock.cli.explain import walk
 from breezeblock.errors import BreezeblockError
+from scripts import vsa_image
+from scripts.service import Service, ServiceFailed, files_left
 
 ROOT = Path(__file__).resolve().parents[1]
 LOG_WIDTH = 150

@@ -1,4 +1,4 @@
-"""A running service for the demo: start it, call its APIs, watch its operations, open its volumes, stop it."""
+"""A running service for the demo and the tests of clients: start it, call its APIs, watch its operations, open its volumes, stop it."""
 
 import http.client
 import json

@@ -1,16 +1,13 @@
 """A cloud of real parts: Keystone, Glance and Breezeblock between them, with the openstack client as its user."""
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
+from tests.openstack_client import OpenStack
 from tests.processes import Server, free_port
 from tests.real import identity, peers
 
@@ -51,29 +48,6 @@ class Cloud(msgspec.Struct, frozen=True, kw_only=True):
     clouds_yaml: Path
     project_ids: dict[str, str]
     user_ids: dict[str, str]
-
-
-class OpenStackFailed(Exception):
-    """The openstack client ended with an error; the message is what it printed."""
-
-
-class OpenStack:
-    """The unmodified `openstack` client as one of the users of `identity.CLOUDS`."""
-
-    def __init__(self, clouds_yaml: Path, user: str) -> None:
-        self._env = {**os.environ, "OS_CLIENT_CONFIG_FILE": str(clouds_yaml), "OS_CLOUD": user}
-
-    def __call__(self, *arguments: str | Path) -> str:
-        """Run a command and return what it printed. Raises `OpenStackFailed`."""
-        program = Path(sys.executable).with_name("openstack")
-        done = subprocess.run([program, *arguments], env=self._env, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise OpenStackFailed(f"openstack {' '.join(map(str, arguments))}: {done.stderr.strip()}")
-        return done.stdout
-
-    def json(self, *arguments: str | Path) -> Any:
-        """Run a command with `-f json` and return the value it printed."""
-        return json.loads(self(*arguments, "-f", "json"))
 
 
 @pytest.fixture(scope="session")

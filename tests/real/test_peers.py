@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.conftest import Cloud, OpenStack
+from tests.openstack_client import OpenStack
+from tests.real.conftest import Cloud
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
