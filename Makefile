@@ -5,7 +5,7 @@ DATA_DIR ?= .demo
 LISTEN ?= 127.0.0.1:8776
 UV_COMPILE := $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 $(ARGS)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-real test-real-smoke lint format bench pins clean
+.PHONY: help setup demo serve test test-real test-real-smoke lint format docs bench pins clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lint: setup ## check style, types and the floors of the house
 format: setup ## bring the style in order
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: setup ## write docs/configuration.md anew from the options in the source
+	@$(BIN)/python -m scripts.configuration_page
 
 bench: setup ## measure, and compare with the Cinder at BENCH_PEER_ENDPOINT if set
 	@$(BIN)/python -m bench $(ARGS)
