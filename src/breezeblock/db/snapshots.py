@@ -43,9 +43,9 @@ def update(connection: Connection, snapshot_id: str, **values: Any) -> None:
     connection.execute(sa.update(_table).where(_table.c.id == snapshot_id).values(updated_at=clock.now(), **values))
 
 
-def remove(connection: Connection, snapshot_id: str) -> None:
-    """Forget a snapshot that is gone from the storage."""
-    connection.execute(sa.delete(_table).where(_table.c.id == snapshot_id))
+def remove(connection: Connection, snapshot_id: str) -> bool:
+    """Forget a snapshot that is gone from the storage; whether it was known until now."""
+    return connection.execute(sa.delete(_table).where(_table.c.id == snapshot_id)).rowcount == 1
 
 
 def being_used(connection: Connection, snapshot_id: str) -> int:

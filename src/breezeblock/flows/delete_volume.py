@@ -1,6 +1,7 @@
 """Delete a volume, and before it those of its snapshots that a cascade marked."""
 
 import time
+from collections.abc import Sequence
 
 from breezeblock.db import image_cache, moves, outbox, snapshots, volumes
 from breezeblock.drivers.contract import Replicates
@@ -33,7 +34,7 @@ def delete_volume(flow: Flow) -> None:
         dying = [one for one in snapshots.of_volume(connection, volume_id) if one.status == "deleting"]
     if volume is None:
         return
-    wait_for_users(flow, volume_id)
+    wait_for_users(flow, volume_id, [snapshot.id for snapshot in dying])
     for snapshot in dying:
         with flow.explained("delete_snapshot", snapshot=snapshot.id):
             flow.driver.delete_snapshot(snapshot)
@@ -44,18 +45,20 @@ def delete_volume(flow: Flow) -> None:
         flow.driver.delete_volume(volume)
     with flow.ending() as connection:
         for snapshot in dying:
-            snapshots.remove(connection, snapshot.id)
-            outbox.snapshot_event(connection, "delete.end", snapshot, flow.id)
+            if snapshots.remove(connection, snapshot.id):
+                outbox.snapshot_event(connection, "delete.end", snapshot, flow.id)
         image_cache.remove(connection, volume_id)
         volumes.remove(connection, volume_id)
         outbox.volume_event(connection, "delete.end", volume, flow.id)
 
 
-def wait_for_users(flow: Flow, volume_id: str) -> None:
-    """Creates that were accepted earlier, and a refresh of the replica, still read this volume: let them end first."""
+def wait_for_users(flow: Flow, volume_id: str, snapshot_ids: Sequence[str]) -> None:
+    """Creates that were accepted earlier, and a refresh of the replica, still read this volume or one of its snapshots
+    that go with it: let them end first."""
     while True:
         with flow.backend.database.read() as connection:
-            if not (volumes.being_made_from(connection, volume_id) or being_refreshed(connection, volume_id)):
+            used = volumes.being_made_from(connection, volume_id) or being_refreshed(connection, volume_id)
+            if not used and not any(snapshots.being_used(connection, one) for one in snapshot_ids):
                 return
         flow.progress(0, None)
         time.sleep(WAIT_SECONDS)

@@ -66,8 +66,8 @@ def delete_snapshot(flow: Flow) -> None:
     with flow.explained("delete_snapshot", snapshot=snapshot_id):
         flow.driver.delete_snapshot(snapshot)
     with flow.ending() as connection:
-        snapshots.remove(connection, snapshot_id)
-        outbox.snapshot_event(connection, "delete.end", snapshot, flow.id)
+        if snapshots.remove(connection, snapshot_id):  # else a delete of its volume, by cascade, was faster
+            outbox.snapshot_event(connection, "delete.end", snapshot, flow.id)
 
 
 def _is_used(flow: Flow, snapshot_id: str) -> bool:

@@ -260,7 +260,8 @@ def remove_volume(
             f"Invalid volume: Volume {volume.id} still has {len(kept)} dependent snapshots; delete them first, or cascade."
         )
     for snapshot in kept:
-        moves.move(connection, "snapshot", snapshot.id, "delete")
+        if snapshot.status != "deleting":  # as Cinder: one that goes already is no obstacle
+            moves.move(connection, "snapshot", snapshot.id, "delete")
     moves.move(connection, "volume", volume.id, "force_delete" if force else "delete")
     operation_id = str(uuid.uuid4())
     outbox.volume_event(connection, "delete.start", volume, operation_id)

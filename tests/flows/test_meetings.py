@@ -1,0 +1,102 @@
+"""Operations that meet: one is asked for while another of the same volume or snapshot is under way."""
+
+import time
+
+import pytest
+
+from breezeblock.errors import NotFound
+from breezeblock.exports.nbd import NbdExports
+from breezeblock.services import attachments, snapshots
+from breezeblock.services import volumes as volume_services
+from tests.cloud import MEMBER, Cloud
+
+CONF = "[DEFAULT]\nenabled_backends = one\n[one]\nvolume_driver = directory\n"
+
+
+@pytest.fixture
+def cloud(tmp_path):
+    cloud = Cloud(tmp_path / "data", CONF)
+    with cloud.running():
+        yield cloud
+    exports = NbdExports(cloud.settings.run_dir / "nbd" / "one")
+    exports.adopt()
+    exports.shutdown()
+    cloud.close()
+
+
+def snap(cloud, volume):
+    snapshot = snapshots.create_snapshot(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
+    assert cloud.settled(snapshot.id).state == "succeeded"
+    return cloud.snapshot(snapshot.id)
+
+
+def before(monkeypatch, cloud, verb, act):
+    """Have `act` done once when the driver's verb is called, before the verb does anything."""
+    real, acts = getattr(cloud.driver, verb), [act]
+
+    def called(*arguments):
+        if acts:
+            acts.pop()()
+        return real(*arguments)
+
+    monkeypatch.setattr(cloud.driver, verb, called)
+
+
+def wait_until_it_runs(cloud, volume):
+    """Wait until the newest operation of a volume runs, or has ended."""
+    deadline = time.monotonic() + 30
+    while cloud.operations(volume.id)[0].state == "queued":
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def cascade(cloud, volume):
+    volume_services.delete_volume(cloud.database, MEMBER, volume.id, cascade=True)
+
+
+def is_gone(cloud, volume):
+    assert cloud.settled(volume.id).state == "succeeded"
+    with pytest.raises(NotFound):
+        cloud.volume(volume.id)
+    return True
+
+
+def test_a_cascade_takes_no_offence_at_a_snapshot_that_is_being_deleted(cloud, monkeypatch):
+    volume = cloud.made(size=1)
+    snapshot = snap(cloud, volume)
+    before(monkeypatch, cloud, "delete_snapshot", lambda: cascade(cloud, volume))
+    snapshots.delete_snapshot(cloud.database, MEMBER, snapshot.id)
+    assert cloud.settled(snapshot.id).state == "succeeded"
+    assert is_gone(cloud, volume)
+    with pytest.raises(NotFound):
+        cloud.snapshot(snapshot.id)
+    assert list(cloud.driver.list_objects()) == []
+
+
+def test_a_cascade_lets_creates_from_its_snapshots_end_first(cloud, monkeypatch):
+    volume = cloud.made(size=1)
+    snapshot = snap(cloud, volume)
+
+    def begin_to_delete():
+        cascade(cloud, volume)
+        wait_until_it_runs(cloud, volume)
+
+    before(monkeypatch, cloud, "create_volume_from_snapshot", begin_to_delete)
+    assert cloud.made(snapshot_id=snapshot.id).status == "available"
+    assert is_gone(cloud, volume)
+
+
+def test_a_volume_detached_while_it_is_extended_is_known_to_be_detached(cloud, monkeypatch):
+    volume = cloud.made(size=1)
+    attachment = attachments.create_attachment(cloud.database, MEMBER, volume_id=volume.id, connector={"host": "here"})
+    attachments.complete(cloud.database, MEMBER, attachment.id)
+    before(
+        monkeypatch,
+        cloud,
+        "extend_volume",
+        lambda: attachments.delete_attachment(cloud.database, MEMBER, attachment.id),
+    )
+    volume_services.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2, online=True)
+    assert cloud.settled(volume.id).state == "succeeded"
+    volume = cloud.volume(volume.id)
+    assert (volume.status, volume.attach_status, volume.size) == ("available", "detached", 2)
