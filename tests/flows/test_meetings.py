@@ -100,3 +100,22 @@ def test_a_volume_detached_while_it_is_extended_is_known_to_be_detached(cloud, m
     assert cloud.settled(volume.id).state == "succeeded"
     volume = cloud.volume(volume.id)
     assert (volume.status, volume.attach_status, volume.size) == ("available", "detached", 2)
+
+
+@pytest.mark.parametrize("verb", ["create_snapshot", "create_cloned_volume"])
+def test_a_copy_is_as_large_as_its_volume_was_when_it_was_asked_for(cloud, monkeypatch, verb):
+    volume = cloud.made(size=1)
+
+    def extend():
+        volume_services.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2)
+        wait_until_it_runs(cloud, volume)
+
+    before(monkeypatch, cloud, verb, extend)
+    if verb == "create_snapshot":
+        made = cloud.made(snapshot_id=snap(cloud, volume).id)
+    else:
+        made = cloud.made(source_volid=volume.id)
+    assert cloud.settled(volume.id).state == "succeeded"
+    assert made.size == 1
+    with cloud.driver.open_volume(made) as copy, cloud.driver.open_volume(volume) as extended:
+        assert (copy.size, extended.size) == (1 << 30, 2 << 30)

@@ -48,6 +48,12 @@ def remove(connection: Connection, snapshot_id: str) -> bool:
     return connection.execute(sa.delete(_table).where(_table.c.id == snapshot_id)).rowcount == 1
 
 
+def being_taken(connection: Connection, volume_id: str) -> int:
+    """How many snapshots are being taken of this volume right now."""
+    query = sa.select(sa.func.count()).where(_table.c.volume_id == volume_id, _table.c.status == "creating")
+    return int(connection.execute(query).scalar_one())
+
+
 def being_used(connection: Connection, snapshot_id: str) -> int:
     """How many volumes are being made of this snapshot right now."""
     volumes = tables.volumes
