@@ -152,8 +152,13 @@ def test_type_keys(api_as):
     public = {"id", "name", "is_public", "description", "os-volume-type-access:is_public", "extra_specs"}
     specs = {"volume_backend_name": "x", "multiattach": "<is> True"}
     made = api_as("admin").post("/v3/types", {"volume_type": {"name": "t", "extra_specs": specs}}).json["volume_type"]
-    assert set(made) == public | {"qos_specs_id"}
-    assert made["extra_specs"] == specs
+    assert set(made) == public
+    path = f"/v3/types/{made['id']}"
+    changed = api_as("admin").put(path, {"volume_type": {"name": "u"}}).json["volume_type"]
+    assert set(changed) == public - {"os-volume-type-access:is_public"}
+    shown = api_as("admin").get(path).json["volume_type"]
+    assert set(shown) == public | {"qos_specs_id"}
+    assert made["extra_specs"] == changed["extra_specs"] == shown["extra_specs"] == specs
     seen = api_as("reader").get(f"/v3/types/{made['id']}").json["volume_type"]
     assert set(seen) == public
     assert seen["extra_specs"] == {"multiattach": "<is> True"}

@@ -7,7 +7,7 @@ from breezeblock.api.call import Call
 from breezeblock.api.listing import Condition, Filter, Listing, boolean, equals, members
 from breezeblock.api.schemas.fields import flag
 from breezeblock.api.schemas.volume_types import TypeCreate, TypeUpdate
-from breezeblock.api.views.volume_types import COLUMNS, TypeView
+from breezeblock.api.views.volume_types import COLUMNS, TypeView, managed
 from breezeblock.db import tables, volume_types
 from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.model.volume_type import VolumeType
@@ -39,7 +39,7 @@ def create(call: Call) -> Any:
         is_public=flag(body.is_public, "os-volume-type-access:is_public"),
         extra_specs=_texts(body.extra_specs),
     )
-    return {"volume_type": TypeView(call).detail(made)}
+    return {"volume_type": managed(made) | {"os-volume-type-access:is_public": made.is_public}}
 
 
 def index(call: Call) -> Any:
@@ -75,7 +75,7 @@ def update(call: Call) -> Any:
         values["is_public"] = flag(body.is_public, "is_public")
     if not values:
         raise InvalidInput("Specify volume type name, description, is_public or a combination thereof.")
-    return {"volume_type": TypeView(call).detail(services.update_type(call.database, call.id, **values))}
+    return {"volume_type": managed(services.update_type(call.database, call.id, **values))}
 
 
 def delete(call: Call) -> None:

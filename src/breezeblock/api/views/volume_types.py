@@ -13,8 +13,19 @@ _c = tables.volume_types.c
 COLUMNS = (_c.id, _c.name, _c.description, _c.is_public, _c.extra_specs, _c.created_at, _c.updated_at)
 
 
+def managed(volume_type: VolumeType) -> dict[str, Any]:
+    """What update answers, and create with `os-volume-type-access:is_public`: an administrator's, with all specs."""
+    return {
+        "id": volume_type.id,
+        "name": volume_type.name,
+        "is_public": volume_type.is_public,
+        "description": volume_type.description,
+        "extra_specs": volume_type.extra_specs,
+    }
+
+
 class TypeView:
-    """The view for one call."""
+    """The view for one show or list."""
 
     def __init__(self, call: Call) -> None:
         self._specs = call.may("volume_extension:access_types_extra_specs")
