@@ -88,6 +88,13 @@ def open_stream(api, path):
     return said[0], body
 
 
+def test_a_head_of_a_stream_holds_no_place(api):
+    volume = api.post("/v3/volumes", {"volume": {"size": 1}}).json["volume"]["id"]
+    (operation,) = api.get(f"/v3/operations?resource_id={volume}").json["operations"]
+    for _ in range(9):
+        assert api.call("HEAD", f"/v3/operations/{operation['id']}/events").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("volume", "possible", "reason"),
     [({"size": 1}, True, None), ({"size": 200000}, False, "exceeded"), ({"source_volid": GONE}, False, "not be found")],

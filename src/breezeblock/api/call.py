@@ -1,8 +1,8 @@
 """One call of the API as its handler sees it, and what a handler may answer."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from threading import BoundedSemaphore
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import falcon
@@ -28,6 +28,16 @@ class Parts(msgspec.Struct, frozen=True):
     streams: BoundedSemaphore
 
 
+class Stream(Protocol):
+    """A body that comes piece by piece; the WSGI server closes it, however the answer ends."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The pieces."""
+
+    def close(self) -> None:
+        """Let go of what stands behind."""
+
+
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that is more than a JSON body. `status` is the route's where it is None."""
 
@@ -35,7 +45,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     headers: dict[str, str] = {}
     media_type: str = falcon.MEDIA_JSON
-    stream: Iterable[bytes] | None = None
+    stream: Stream | None = None
 
 
 class Call:

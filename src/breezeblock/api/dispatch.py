@@ -82,7 +82,7 @@ class Resource:
         route = self._find(call)
         if route.policy is not None:
             policy.authorize(context, route.policy)
-        send(response, route, route.handler(call))
+        send(request, response, route, route.handler(call))
 
     def _find(self, call: Call) -> Route:
         """The route, with the call's body decoded. What another version has is not found in this one."""
@@ -128,20 +128,23 @@ class PublicResource:
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Answer."""
         route = Route(method="GET", path=request.path, handler=self._handler)
-        send(response, route, self._handler(self._parts, request))
+        send(request, response, route, self._handler(self._parts, request))
 
     on_head = on_get
 
 
-def send(response: falcon.Response, route: Route, answer: Any) -> None:
-    """Put a handler's answer into the response."""
+def send(request: falcon.Request, response: falcon.Response, route: Route, answer: Any) -> None:
+    """Put a handler's answer into the response; HEAD gets no body, so a stream is closed at once."""
     reply = answer if isinstance(answer, Reply) else Reply(content=answer)
     response.status = reply.status or route.status
     for name, value in reply.headers.items():
         response.set_header(name, value)
     if reply.stream is not None:
         response.content_type = reply.media_type
-        response.stream = reply.stream
+        if request.method == "HEAD":
+            reply.stream.close()
+        else:
+            response.stream = reply.stream
     elif reply.content is not None:
         response.content_type = reply.media_type
         content = reply.content
