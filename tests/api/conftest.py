@@ -91,6 +91,8 @@ class Api:
 class As:
     """An authentication that says who calls; it stands for a Keystone that has confirmed the token."""
 
+    challenge = ""
+
     def __init__(self, context: RequestContext) -> None:
         self.context = context
 

@@ -101,6 +101,7 @@ def test_without_a_token_there_is_a_401_and_the_version_documents(cloud):
     client = testing.TestClient(call)
     answer = client.simulate_get("/v3/volumes", headers={"X-Project-Id": "forged", "X-Identity-Status": "Confirmed"})
     assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == 'Keystone uri="http://127.0.0.1:9/identity"'
     assert answer.json["unauthorized"]["code"] == 401
     assert client.simulate_get("/v3").status_code == 200
     assert client.simulate_get("/").status_code == 300

@@ -11,7 +11,7 @@ from breezeblock.api import bodies, microversions
 from breezeblock.api.bodies import Schema
 from breezeblock.api.call import Call, Handler, Parts, Reply
 from breezeblock.auth import policy
-from breezeblock.errors import InvalidInput, MethodNotAllowed, NotFound
+from breezeblock.errors import InvalidInput, MethodNotAllowed, NotFound, Unauthorized
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,9 +68,12 @@ class Resource:
     def answer(self, request: falcon.Request, response: falcon.Response, **path: str) -> None:
         """Find the route and have it answered."""
         parts = self._parts
-        context = parts.authentication.identify(
-            request.get_header, path.get("project_id"), str(request.context["request_id"])
-        )
+        try:
+            request_id = str(request.context["request_id"])
+            context = parts.authentication.identify(request.get_header, path.get("project_id"), request_id)
+        except Unauthorized:
+            response.set_header("WWW-Authenticate", parts.authentication.challenge)
+            raise
         version = microversions.OLDEST
         if self.microversioned:
             version = microversions.requested(request.get_header(microversions.HEADER))

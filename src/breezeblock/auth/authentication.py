@@ -16,6 +16,9 @@ Header = Callable[[str], str | None]
 class Authentication(Protocol):
     """One way to know who calls."""
 
+    challenge: str
+    """What a 401 says in WWW-Authenticate; empty where nobody is turned away."""
+
     def wrap(self, app: "WSGIApplication") -> "WSGIApplication":
         """The app behind whatever middleware this way needs."""
 

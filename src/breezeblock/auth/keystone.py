@@ -20,6 +20,8 @@ class KeystoneAuthentication:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._conf = settings.conf
+        self.challenge = "Keystone"
         self._options: dict[str, Any] = {
             "delay_auth_decision": True,
             "oslo_config_config": settings.conf,
@@ -28,7 +30,8 @@ class KeystoneAuthentication:
 
     def wrap(self, app: "WSGIApplication") -> "WSGIApplication":
         """The app behind auth_token."""
-        wrapped: WSGIApplication = auth_token.AuthProtocol(app, self._options)
+        wrapped: WSGIApplication = auth_token.AuthProtocol(app, self._options)  # registers its options, too
+        self.challenge = f'Keystone uri="{self._conf.keystone_authtoken.www_authenticate_uri or ""}"'
         return wrapped
 
     def identify(self, header: Header, project_in_path: str | None, request_id: str) -> RequestContext:

@@ -16,6 +16,8 @@ ROLES = ("admin", "member", "reader")
 class NoAuthentication:
     """The project is the path's, else that of cinderclient's noauth token `user:project`, else the default one."""
 
+    challenge = ""
+
     def __init__(self, settings: Settings) -> None:
         self._project = DEFAULT_PROJECT
 
