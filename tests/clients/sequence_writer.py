@@ -97,6 +97,10 @@ class SequenceWriter:
         """Wait until the server has told the client of this size. Raises what broke the writer."""
         self._wait_until(lambda: self.size == size)
 
+    def wait_for_cut(self, cuts: int) -> None:
+        """Wait until the client was cut off in more than so many writes. Raises what broke the writer."""
+        self._wait_until(lambda: len(self.repeated) > cuts)
+
     def _wait_until(self, there: Callable[[], bool]) -> None:
         with self._changed:
             self._changed.wait_for(lambda: there() or self._ended.done(), PATIENCE_SECONDS)
@@ -142,7 +146,9 @@ class SequenceWriter:
                 client.write(data, offsets.start)
                 client.flush()
             except ConnectionError:
-                self.repeated.add(number)
+                with self._changed:
+                    self.repeated.add(number)
+                    self._changed.notify_all()
                 client.close()
                 client = self._connect()
             else:

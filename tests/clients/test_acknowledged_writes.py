@@ -234,7 +234,9 @@ def a_round(house, writer, origin, number):
         status, answer = house.post(f"/volumes/{origin}/action", {"os-extend": {"new_size": 2}}, microversion="3.42")
         assert status == 202, answer
     if number in KILL_IN:
-        if not extending:
+        if extending:
+            writer.wait_for_cut(cuts)  # the volume is served no more now, or again just now
+        else:
             writer.wait_for(house.random.randint(0, 20))
         house.kill_worker()
     yield from settled(house, writer, copies)
