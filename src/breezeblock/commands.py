@@ -167,13 +167,6 @@ def start_daemon(argv: Sequence[str], log: Path) -> int:
     return process.pid
 
 
-def run_in_front(argv: Sequence[str]) -> None:
-    """Run a program whose output is ours, to its end. Raises `CommandFailed` when it fails."""
-    code = subprocess.run(argv, check=False).returncode
-    if code:
-        raise CommandFailed(f"{' '.join(argv[-4:])} failed ({code}); its message stands above.")
-
-
 def start_child(argv: Sequence[str]) -> int:
     """Start a program that writes to our standard error and is told to end when this process dies; its pid."""
     wrapped = ["setpriv", "--pdeathsig", "TERM", "--", *argv]

@@ -117,6 +117,10 @@ class NoValidBackend(BreezeblockError):
     status = 400
 
 
+class NoBackendYet(ServiceUnavailable):
+    """No worker has reported a backend yet; try again in a moment, or look at the worker's log."""
+
+
 class ImageUnacceptable(BreezeblockError):
     """The image is broken, is not what it claims to be, or could harm this service."""
 

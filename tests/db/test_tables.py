@@ -1,12 +1,16 @@
 """Tables and records are one thing told twice; they must not drift apart."""
 
+import threading
+
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from breezeblock.db import migrate, tables
 from breezeblock.db.connect import Database
 from breezeblock.db.image_cache import CacheEntry
 from breezeblock.db.operations import FlowRequest
-from breezeblock.db.version import is_current_file
+from breezeblock.errors import ConfigError
 from breezeblock.model.attachment import Attachment
 from breezeblock.model.backup import Backup
 from breezeblock.model.image import Image
@@ -41,7 +45,7 @@ def test_a_drivers_model_update_has_columns():
     assert {column.name for column in tables.volumes.columns} >= MODEL_UPDATE_FIELDS
 
 
-def test_upgrade_makes_the_tables_once(database_url, tmp_path):
+def test_upgrade_makes_the_tables_once(database_url):
     database = Database(database_url)
     assert not migrate.is_current(database)
     migrate.upgrade(database)
@@ -51,11 +55,31 @@ def test_upgrade_makes_the_tables_once(database_url, tmp_path):
         names = [row.name for row in connection.execute(tables.volume_types.select())]
     assert names == ["__DEFAULT__"]
     database.close()
-    if database.is_sqlite:
-        assert is_current_file(tmp_path / "breezeblock.db")
 
 
-def test_a_file_that_is_no_database_is_not_current(tmp_path):
-    (tmp_path / "file").write_text("nothing")
-    assert not is_current_file(tmp_path / "file")
-    assert not is_current_file(tmp_path / "absent")
+def test_an_empty_database_gets_what_the_migrations_make(database_url):
+    """Made at once or step by step: alembic sees no difference to the tables."""
+    database = Database(database_url)
+    with database.begin() as connection:
+        migrate._migrate(connection)
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+    assert migrate.is_current(database)
+    database.close()
+
+
+def test_a_process_that_waits_for_the_tables_sees_them_come(database_url):
+    database = Database(database_url)
+    coming = threading.Timer(0.2, migrate.upgrade, [database])
+    coming.start()
+    migrate.wait_until_current(database)
+    assert migrate.is_current(database)
+    coming.join()
+    database.close()
+
+
+def test_tables_that_do_not_come_are_told(database_url, monkeypatch):
+    monkeypatch.setattr(migrate, "WAIT_SECONDS", 0.05)
+    database = Database(database_url)
+    with pytest.raises(ConfigError, match="breezeblock db upgrade"):
+        migrate.wait_until_current(database)
+    database.close()

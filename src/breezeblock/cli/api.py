@@ -10,6 +10,7 @@ from breezeblock import config
 from breezeblock.api.app import make_app  # imported before the fork: its memory is shared
 from breezeblock.cli import logs, options
 from breezeblock.config import Settings
+from breezeblock.db import migrate
 from breezeblock.db.connect import Database
 from breezeblock.images.open import open_catalog
 
@@ -43,6 +44,7 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """The WSGI application."""
         database = Database(self._settings.database_url, self._settings.database_pool)
+        migrate.wait_until_current(database)
         return make_app(self._settings, database, open_catalog(self._settings, database))
 
 

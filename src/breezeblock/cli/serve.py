@@ -17,7 +17,6 @@ import click
 
 from breezeblock import commands
 from breezeblock.cli import options
-from breezeblock.db.version import is_current_file
 from breezeblock.errors import ConfigError
 from breezeblock.lockfile import LockFile
 
@@ -42,12 +41,10 @@ def command(data_dir: Path, config_files: tuple[Path, ...], listen: str | None) 
     shared = ["--data-dir", str(data_dir.absolute())]
     shared += [part for file in config_files for part in ("--config-file", str(file.absolute()))]
     own = [sys.executable, "-m", "breezeblock"]
-    if not is_current_file(data_dir.absolute() / "breezeblock.db"):
-        commands.run_in_front([*own, "db", "upgrade", *shared])
     (run_dir / "serve.json").write_text(json.dumps({"pid": os.getpid(), "listen": listen}))
     Supervisor(
         {
-            "worker": [*own, "worker", *shared],
+            "worker": [*own, "worker", "--upgrade", *shared],
             "api": [*own, "api", *shared, *(["--listen", listen] if listen else [])],
         }
     ).run()

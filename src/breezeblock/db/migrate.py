@@ -1,50 +1,78 @@
 """Bring a database to this release's tables (alembic)."""
 
+import time
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from breezeblock.db.connect import Database
-from breezeblock.db.version import HEAD
+from breezeblock.db.tables import metadata, volume_types
+from breezeblock.errors import ConfigError
 from breezeblock.model import clock
 
+HEAD = "0001"
+"""The newest migration."""
+
 DEFAULT_TYPE_ID = "00000000-0000-4000-8000-000000000010"
+LOOK_SECONDS = 0.02
+WAIT_SECONDS = 60.0
 
 
 def is_current(database: Database) -> bool:
     """Whether the tables are this release's; costs one query."""
-    with database.engine.connect() as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
-            return False
-        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none() == HEAD
+    with database.read() as connection:
+        return _version(connection) == HEAD
+
+
+def wait_until_current(database: Database) -> None:
+    """Wait for the process that brings the tables up. Raises `ConfigError` when it does not come."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not is_current(database):
+        if time.monotonic() > deadline:
+            raise ConfigError("The database has not the tables of this release; run: breezeblock db upgrade")
+        time.sleep(LOOK_SECONDS)
 
 
 def upgrade(database: Database) -> None:
-    """Make or change the tables as needed, and the default volume type. Done already is done."""
+    """Make or change the tables as needed, and the default volume type. Done already is done, also by another process."""
     if is_current(database):
         return
+    with database.begin() as connection:
+        version = _version(connection)
+        if version is None:
+            _make_tables(connection)
+        elif version != HEAD:
+            _migrate(connection)
+
+
+def _version(connection: Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def _make_tables(connection: Connection) -> None:
+    """An empty database gets all tables at once, as the migrations would make them, and alembic's mark of the newest."""
+    metadata.create_all(connection)
+    connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    connection.execute(sa.text("INSERT INTO alembic_version VALUES (:version)"), {"version": HEAD})
+    connection.execute(
+        volume_types.insert(),
+        {
+            "id": DEFAULT_TYPE_ID,
+            "name": "__DEFAULT__",
+            "description": "Default Volume Type",
+            "created_at": clock.now(),
+        },
+    )
+
+
+def _migrate(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with database.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        _make_default_type(connection)
-
-
-def _make_default_type(connection: Any) -> None:
-    from breezeblock.db.tables import volume_types
-
-    if connection.execute(sa.select(volume_types.c.id).where(volume_types.c.name == "__DEFAULT__")).first() is None:
-        connection.execute(
-            volume_types.insert(),
-            {
-                "id": DEFAULT_TYPE_ID,
-                "name": "__DEFAULT__",
-                "description": "Default Volume Type",
-                "created_at": clock.now(),
-            },
-        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

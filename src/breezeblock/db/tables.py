@@ -40,7 +40,7 @@ def _id() -> sa.Column[str]:
 
 
 def _text(name: str, required: bool = False, **kw: Any) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, nullable=not required, **kw)
+    return sa.Column(name, sa.Text, nullable=not (required or kw.get("primary_key", False)), **kw)
 
 
 def _json(name: str) -> sa.Column[Any]:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from breezeblock.db import pools as pool_rows
 from breezeblock.db import volumes
-from breezeblock.errors import InvalidInput, NoValidBackend
+from breezeblock.errors import InvalidInput, NoBackendYet, NoValidBackend
 from breezeblock.model.operation import Answer
 from breezeblock.model.pool import Pool
 
@@ -46,8 +46,11 @@ def place(connection: Connection, wanted: Wanted) -> Placement:
     Raises:
         InvalidInput: no backend at all lies in the zones asked for.
         NoValidBackend: none fits; the message tells for each pool why not.
+        NoBackendYet: no worker has ever reported a pool.
     """
     pools = pool_rows.all_pools(connection)
+    if not pools:
+        raise NoBackendYet
     wanted = _known_zones(pools, wanted)
     promised = volumes.provisioned_by_pool(connection)
     fitting: list[tuple[float, Pool]] = []
@@ -62,7 +65,7 @@ def place(connection: Connection, wanted: Wanted) -> Placement:
         told = f"{pool.name}: fits, {free - wanted.size:.0f} GiB left after"
         answers.append(Answer(step="placement", outcome="fits", reason=told))
     if not fitting:
-        reasons = "; ".join(answer.reason for answer in answers) or "no backend has reported yet"
+        reasons = "; ".join(answer.reason for answer in answers)
         raise NoValidBackend(f"No valid backend was found. {reasons}.")
     chosen = max(fitting, key=lambda candidate: (candidate[0], candidate[1].name))[1]
     answers.append(Answer(step="placement", outcome="made", reason=f"{chosen.name} has the most free capacity"))
@@ -70,7 +73,7 @@ def place(connection: Connection, wanted: Wanted) -> Placement:
 
 
 def _known_zones(pools: list[Pool], wanted: Wanted) -> Wanted:
-    if not wanted.zones or not pools or any(pool.availability_zone in wanted.zones for pool in pools):
+    if not wanted.zones or any(pool.availability_zone in wanted.zones for pool in pools):
         return wanted
     if wanted.any_zone_instead:
         return msgspec.structs.replace(wanted, zones=())

@@ -1,5 +1,6 @@
 """Use cases of volumes: create, plan, update, extend, delete."""
 
+import time
 import uuid
 
 import msgspec
@@ -9,7 +10,7 @@ from breezeblock.config import Settings
 from breezeblock.context import RequestContext
 from breezeblock.db import attachments, moves, operations, outbox, snapshots, volume_types, volumes
 from breezeblock.db.connect import Database
-from breezeblock.errors import BreezeblockError, InvalidInput, InvalidState
+from breezeblock.errors import BreezeblockError, InvalidInput, InvalidState, NoBackendYet
 from breezeblock.images.catalog import ImageCatalog
 from breezeblock.model import clock
 from breezeblock.model.image import Image
@@ -21,6 +22,9 @@ from breezeblock.scheduling.admission import admit_volume
 from breezeblock.scheduling.placement import Wanted
 from breezeblock.services import sources
 from breezeblock.services.sources import Source
+
+FIRST_REPORT_SECONDS = 10.0
+LOOK_SECONDS = 0.1
 
 
 class CreateVolume(sources.Request, frozen=True, kw_only=True):
@@ -48,9 +52,23 @@ def create_volume(
 ) -> Volume:
     """Admit a volume and have it made: row, event and flow request commit together. Returns it in `creating`.
 
-    Mirrors POST /v3/volumes of Cinder. Raises the errors of `sources`, `OverQuota`, `NoValidBackend`, `InvalidInput`.
+    Mirrors POST /v3/volumes of Cinder. On a service's first start it waits for the first report of a worker.
+    Raises the errors of `sources`, `OverQuota`, `NoValidBackend`, `NoBackendYet`, `InvalidInput`.
     """
     image = _image_of(catalog, context, request)
+    deadline = time.monotonic() + FIRST_REPORT_SECONDS
+    while True:
+        try:
+            return _create(database, settings, context, request, image)
+        except NoBackendYet:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(LOOK_SECONDS)
+
+
+def _create(
+    database: Database, settings: Settings, context: RequestContext, request: CreateVolume, image: Image | None
+) -> Volume:
     with database.begin() as connection:
         plan = _settle(connection, settings, context, request, image)
         volume, answers = admit_volume(connection, settings, plan.draft, plan.wanted)
