@@ -294,13 +294,3 @@ def remove_volume(
         project_id=volume.project_id,
         arguments={"volume_id": volume.id},
     )
-
-
-def reset_status(database: Database, context: RequestContext, volume_id: str, status: str) -> None:
-    """Set a volume's status by hand (admin). Raises `InvalidInput` for a status that cannot be set."""
-    with database.begin() as connection:
-        volumes.get(connection, volume_id, context.own_project)
-        try:
-            moves.move(connection, "volume", volume_id, "reset_status", status)
-        except ValueError as error:
-            raise InvalidInput(f"Invalid input received: {status} is no status that can be set.") from error
