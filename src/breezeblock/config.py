@@ -33,6 +33,7 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("storage_availability_zone", default="nova", help="Availability zone of the backends."),
     cfg.StrOpt("default_availability_zone", help="Zone of a volume when none is asked. Default: the storage's."),
     cfg.BoolOpt("allow_availability_zone_fallback", default=False, help="Use the default zone for an unknown one."),
+    cfg.IntOpt("scheduler_max_attempts", default=3, min=1, help="Pools that a create tries when storages fail."),
     cfg.StrOpt("default_volume_type", default="__DEFAULT__", help="Type of a volume when none is asked."),
     cfg.StrOpt("auth_strategy", default="none", choices=["none", "keystone"], help="Who may call the API."),
     cfg.BoolOpt("allow_unauthenticated_network", default=False, help="Let auth_strategy none listen beyond loopback."),

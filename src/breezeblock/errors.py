@@ -141,6 +141,10 @@ class Cancelled(BreezeblockError):
     status = 409
 
 
+class DeadlinePassed(BreezeblockError):
+    """The volume was not made within the creation_deadline of its type."""
+
+
 class DriverError(BreezeblockError):
     """The storage failed in a way that the driver does not classify; the create is undone."""
 

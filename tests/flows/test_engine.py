@@ -10,6 +10,7 @@ from breezeblock.db import operations
 from breezeblock.errors import BackendOutOfSpace
 from breezeblock.flows import engine as engine_module
 from breezeblock.flows.engine import Engine, flow
+from breezeblock.model.volume import Volume
 from tests.cloud import MEMBER, Cloud
 
 SIMULATED = "[DEFAULT]\nenabled_backends = one\n[one]\nvolume_driver = simulated\n"
@@ -33,9 +34,15 @@ def request_in(connection, cloud, name):
         MEMBER,
         name,
         operation_id=f"op-{name}",
-        slot=cloud.backend.slot,
-        resource_type="volume",
-        resource_id="resource",
+        resource=Volume(
+            id="resource",
+            project_id="project",
+            user_id="user",
+            size=1,
+            status="available",
+            host=f"{cloud.backend.name}#pool",
+            created_at="",
+        ),
         arguments={},
     )
 

@@ -9,11 +9,18 @@ from sqlalchemy.engine import Connection
 from breezeblock.context import RequestContext
 from breezeblock.db import records, tables, wake
 from breezeblock.model import clock
+from breezeblock.model.backup import Backup
 from breezeblock.model.operation import Answer, Operation
+from breezeblock.model.snapshot import Snapshot
+from breezeblock.model.volume import Volume
 
 _operations = tables.operations
 _requests = tables.flow_requests
 _checkpoints = tables.flow_checkpoints
+
+
+Resource = Volume | Snapshot | Backup
+"""What an operation is about."""
 
 
 class FlowRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,21 +47,19 @@ def request_flow(
     flow: str,
     *,
     operation_id: str,
-    slot: str,
-    resource_type: str,
-    resource_id: str,
+    resource: Resource,
     arguments: dict[str, Any],
     answers: list[Answer] | None = None,
-    project_id: str | None = None,
     version: int = 1,
 ) -> Operation:
-    """Write the operation and the request for its flow, and wake the slot's owner once this commits."""
+    """Write the operation and the request for its flow, and wake the owner of the slot that `resource` lies in."""
+    slot = slot_of(resource.host or "")
     operation = Operation(
         id=operation_id,
         kind=flow,
-        resource_type=resource_type,
-        resource_id=resource_id,
-        project_id=project_id or context.project_id,
+        resource_type=type(resource).__name__.lower(),
+        resource_id=resource.id,
+        project_id=resource.project_id,
         user_id=context.user_id,
         request_id=context.request_id,
         answers=answers or [],
@@ -130,6 +135,17 @@ def finish(connection: Connection, operation_id: str, state: str, had_checkpoint
     connection.execute(sa.delete(_requests).where(_requests.c.id == operation_id))
     if had_checkpoints:
         connection.execute(sa.delete(_checkpoints).where(_checkpoints.c.flow_id == operation_id))
+
+
+def hand_over(
+    connection: Connection, operation_id: str, slot: str, arguments: dict[str, Any], answers: list[Answer]
+) -> None:
+    """Let another slot (or the same one) run a flow from its beginning, with these arguments."""
+    update(connection, operation_id, state="queued", step=None, answers=answers, bytes_done=0, bytes_total=None)
+    changed = sa.update(_requests).where(_requests.c.id == operation_id)
+    connection.execute(changed.values(slot=slot, arguments=arguments, attempts=0))
+    connection.execute(sa.delete(_checkpoints).where(_checkpoints.c.flow_id == operation_id))
+    wake.wake(connection, slot)
 
 
 def cancel_requested(connection: Connection, operation_id: str) -> bool:

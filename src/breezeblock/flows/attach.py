@@ -1,8 +1,11 @@
 """Connect a host to a volume, and disconnect it."""
 
+from sqlalchemy.engine import Connection
+
 from breezeblock.db import attach_status, attachments, outbox, volumes
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.model import clock
+from breezeblock.model.attachment import Attachment
 
 
 def abandon_connect(flow: Flow, error: BaseException) -> None:
@@ -13,6 +16,7 @@ def abandon_connect(flow: Flow, error: BaseException) -> None:
             return
         attachments.update(connection, attachment.id, attach_status="error_attaching")
         attach_status.settle(connection, attachment.volume_id)
+        _tell(flow, connection, "attach.error", attachment, error)
 
 
 @flow("connect_volume", abandon=abandon_connect)
@@ -45,7 +49,18 @@ def connect_volume(flow: Flow) -> None:
 def abandon_disconnect(flow: Flow, error: BaseException) -> None:
     """The attachment is kept in `error_detaching`."""
     with flow.ending("failed", message_for_user(error)) as connection:
-        attachments.update(connection, flow.arguments["attachment_id"], attach_status="error_detaching")
+        attachment = attachments.find(connection, flow.arguments["attachment_id"])
+        if attachment is None:
+            return
+        attachments.update(connection, attachment.id, attach_status="error_detaching")
+        _tell(flow, connection, "detach.error", attachment, error)
+
+
+def _tell(flow: Flow, connection: Connection, event: str, attachment: Attachment, error: BaseException) -> None:
+    volume = volumes.find(connection, attachment.volume_id)
+    if volume is not None:
+        more = {"attachment_id": attachment.id, "error": message_for_user(error)}
+        outbox.volume_event(connection, event, volume, flow.id, **more)
 
 
 @flow("disconnect_volume", abandon=abandon_disconnect)

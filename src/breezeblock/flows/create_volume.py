@@ -12,6 +12,7 @@ import msgspec
 
 from breezeblock.db import moves, outbox, volumes
 from breezeblock.errors import DriverError
+from breezeblock.flows import reschedule
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.flows.image_ladder import cached
 from breezeblock.flows.made import Made
@@ -58,7 +59,13 @@ def create_volume(flow: Flow) -> None:
     with flow.backend.database.read() as connection:
         volume = volumes.get(connection, flow.arguments["volume_id"])
     spec: VolumeSpec = msgspec.convert(flow.arguments["spec"], VolumeSpec)
-    made = SOURCES[type(spec)](flow, volume, spec)
+    flow.check_deadline()
+    try:
+        made = SOURCES[type(spec)](flow, volume, spec)
+    except DriverError as error:
+        if reschedule.elsewhere(flow, volume, error):
+            return
+        raise
     publish(flow, volume, made)
 
 

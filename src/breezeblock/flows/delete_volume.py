@@ -21,7 +21,8 @@ def abandon(flow: Flow, error: BaseException) -> None:
         busy = isinstance(error, BackendInUse)
         moves.try_move(connection, "volume", volume.id, "delete_busy" if busy else "delete_failed")
         for snapshot in snapshots.of_volume(connection, volume.id):
-            moves.try_move(connection, "snapshot", snapshot.id, "delete_busy" if busy else "delete_failed")
+            if moves.try_move(connection, "snapshot", snapshot.id, "delete_busy" if busy else "delete_failed"):
+                outbox.snapshot_event(connection, "delete.error", snapshot, flow.id, error=message_for_user(error))
         outbox.volume_event(connection, "delete.error", volume, flow.id, error=message_for_user(error))
 
 

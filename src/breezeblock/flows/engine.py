@@ -21,7 +21,7 @@ from breezeblock.context import RequestContext
 from breezeblock.db import operations
 from breezeblock.db.operations import FlowRequest
 from breezeblock.db.wake import open_alarm
-from breezeblock.errors import BreezeblockError, Cancelled, DatabaseUnavailable
+from breezeblock.errors import BreezeblockError, Cancelled, DatabaseUnavailable, DeadlinePassed
 from breezeblock.flows.backend import Backend
 from breezeblock.model import clock
 from breezeblock.model.operation import Answer
@@ -48,7 +48,9 @@ class Flow:
         self.attempts = request.attempts
         self.context = msgspec.convert(request.context, RequestContext)
         self.ended = False
+        self.handed_over = False
         self._stopping = stopping
+        self._deadline: str | None = request.arguments.get("deadline")
         self._started_at = clock.now()
         self._checkpoints: dict[str, Any] = {}
         self._answers: list[Answer] = []
@@ -153,10 +155,12 @@ class Flow:
 
         Raises:
             Cancelled: somebody asked the operation to stop.
+            DeadlinePassed: it took longer than it may.
             WorkerStopping: this worker ends.
         """
         if self._stopping.is_set():
             raise WorkerStopping
+        self.check_deadline()
         passed = time.monotonic() - self._told
         if passed < PROGRESS_SECONDS and done != total:
             return
@@ -167,6 +171,16 @@ class Flow:
                 raise Cancelled("The operation was cancelled by its user.")
         with self.backend.database.begin() as connection:
             operations.update(connection, self.id, state="running", bytes_done=done, bytes_total=total, rate=rate)
+
+    def check_deadline(self) -> None:
+        """Raises `DeadlinePassed` when the time for this flow is over (its argument `deadline`, as `clock` tells time)."""
+        if self._deadline is not None and clock.now() > self._deadline:
+            raise DeadlinePassed
+
+    def hand_over(self, connection: Connection, slot: str, arguments: dict[str, Any]) -> None:
+        """Let `slot` run this flow from its beginning, with other arguments; this run is over when that commits."""
+        operations.hand_over(connection, self.id, slot, arguments, self._answers)
+        self.ended = self.handed_over = True
 
 
 FlowFunction = Callable[[Flow], None]
@@ -247,9 +261,10 @@ class Engine:
             self._threads.submit(self._run, request)
 
     def _run(self, request: FlowRequest) -> None:
+        handed_over = False
         try:
             if not self._stopping.is_set():
-                self._run_flow(request)
+                handed_over = self._run_flow(request)
         except WorkerStopping:
             log.info("flow %s %s is left for the next owner", request.flow, request.id)
         except DatabaseUnavailable as error:
@@ -259,14 +274,17 @@ class Engine:
         finally:
             with self._lock:
                 self._live.discard(request.id)
+            if handed_over:
+                self._alarm.ring()  # perhaps to this very slot, whose wake came while the flow was still live
 
-    def _run_flow(self, request: FlowRequest) -> None:
+    def _run_flow(self, request: FlowRequest) -> bool:
+        """Run a flow to its end; whether it was handed over."""
         kind = _KINDS.get((request.flow, request.version))
         if kind is None:
             log.error("flow %s version %d is unknown to this release", request.flow, request.version)
-            return
+            return False
         if not self._still_there(request):
-            return
+            return False
         flow = Flow(self._backend, request, self._stopping)
         try:
             if request.attempts > self._backend.settings.max_flow_attempts:
@@ -285,6 +303,7 @@ class Engine:
             if not flow.ended:
                 with flow.ending():
                     pass
+        return flow.handed_over
 
     def _still_there(self, request: FlowRequest) -> bool:
         """A request read before its flow ended may be handed out once more; the row tells."""

@@ -50,10 +50,7 @@ def request_due(backend: Backend) -> None:
                 admin_context(),
                 "refresh_replica",
                 operation_id=str(uuid.uuid4()),
-                slot=backend.slot,
-                resource_type="volume",
-                resource_id=volume.id,
-                project_id=volume.project_id,
+                resource=volume,
                 arguments={"volume_id": volume.id},
             )
 

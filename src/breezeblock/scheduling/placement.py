@@ -14,6 +14,9 @@ from breezeblock.errors import InvalidInput, NoBackendYet, NoValidBackend
 from breezeblock.model.operation import Answer
 from breezeblock.model.pool import Pool
 
+NO_QUALITIES = frozenset({"creation_deadline"})
+"""Extra specs that tell the service something and are no quality of a pool."""
+
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What is looked for. `size` is GiB; `backend` pins to one `host@backend`; `zones` empty means any."""
@@ -91,6 +94,8 @@ def why_not(pool: Pool, wanted: Wanted, promised: int) -> str | None:
     if wanted.zones and pool.availability_zone not in wanted.zones:
         return f"it is in zone {pool.availability_zone}, asked was {' or '.join(wanted.zones)}"
     for key, spec in wanted.extra_specs.items():
+        if key in NO_QUALITIES:
+            continue
         if not _has_quality(pool, key, spec):
             return f"it does not have {key} {spec}"
     missing = wanted.size - free_gib(pool, wanted, promised)

@@ -140,9 +140,6 @@ def _request(
         context,
         flow,
         operation_id=operation_id,
-        slot=operations.slot_of(volume.host or ""),
-        resource_type="volume",
-        resource_id=volume.id,
-        project_id=volume.project_id,
+        resource=volume,
         arguments=msgspec.to_builtins({"attachment_id": attachment_id, **more}),
     )

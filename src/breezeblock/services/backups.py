@@ -2,6 +2,7 @@
 
 import uuid
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 from breezeblock.config import Settings
@@ -69,7 +70,7 @@ def create_backup(
             created_at=clock.now(),
         )
         backups.insert(connection, backup)
-        _request(connection, context, "create_backup", volume.host or "", backup)
+        _request(connection, context, "create_backup", backup)
     return backup
 
 
@@ -111,7 +112,8 @@ def restore_backup(
             raise InvalidState(f"Invalid volume: Volume to be restored to must be available, but is {volume.status}.")
         moves.move(connection, "backup", backup_id, "restore", restore_volume_id=volume_id)
         moves.move(connection, "volume", volume_id, "restore")
-        _request(connection, context, "restore_backup", volume.host or "", backup, volume_id=volume_id)
+        there = msgspec.structs.replace(backup, host=volume.backend)  # the worker that owns the volume does it
+        _request(connection, context, "restore_backup", there, volume_id=volume_id)
     return backup, volume
 
 
@@ -131,20 +133,15 @@ def delete_backup(database: Database, context: RequestContext, backup_id: str) -
         if backups.being_used(connection, backup_id):
             raise InvalidState(f"Invalid backup: Backup {backup_id} is being restored.")
         moves.move(connection, "backup", backup_id, "delete")
-        _request(connection, context, "delete_backup", backup.host or "", backup)
+        _request(connection, context, "delete_backup", backup)
 
 
-def _request(
-    connection: Connection, context: RequestContext, flow: str, host: str, backup: Backup, **more: object
-) -> None:
+def _request(connection: Connection, context: RequestContext, flow: str, backup: Backup, **more: object) -> None:
     operations.request_flow(
         connection,
         context,
         flow,
         operation_id=str(uuid.uuid4()),
-        slot=operations.slot_of(host),
-        resource_type="backup",
-        resource_id=backup.id,
-        project_id=backup.project_id,
+        resource=backup,
         arguments={"backup_id": backup.id, **more},
     )

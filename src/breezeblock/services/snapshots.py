@@ -99,9 +99,6 @@ def _request(connection: Connection, context: RequestContext, flow: str, operati
         context,
         flow,
         operation_id=operation_id,
-        slot=operations.slot_of(snapshot.host or ""),
-        resource_type="snapshot",
-        resource_id=snapshot.id,
-        project_id=snapshot.project_id,
+        resource=snapshot,
         arguments={"snapshot_id": snapshot.id},
     )

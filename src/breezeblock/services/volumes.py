@@ -79,14 +79,26 @@ def _create(
             context,
             "create_volume",
             operation_id=operation_id,
-            slot=operations.slot_of(volume.host or ""),
-            resource_type="volume",
-            resource_id=volume.id,
-            project_id=volume.project_id,
-            arguments={"volume_id": volume.id, "spec": msgspec.to_builtins(plan.source.spec)},
+            resource=volume,
+            arguments=_arguments(volume, plan),
             answers=answers,
         )
     return volume
+
+
+def _arguments(volume: Volume, plan: _Plan) -> dict[str, object]:
+    """What the create flow is told: the source, what placement looked for, and until when it must be done."""
+    arguments = {
+        "volume_id": volume.id,
+        "spec": msgspec.to_builtins(plan.source.spec),
+        "wanted": msgspec.to_builtins(plan.wanted),
+    }
+    seconds = plan.wanted.extra_specs.get("creation_deadline")
+    if seconds is None:
+        return arguments
+    if not seconds.isdigit():
+        raise InvalidInput(f"The volume type's creation_deadline {seconds} is not a whole number of seconds.")
+    return arguments | {"deadline": clock.after(float(seconds))}
 
 
 def plan_volume(
@@ -246,10 +258,7 @@ def extend_volume(
             context,
             "extend_volume",
             operation_id=operation_id,
-            slot=operations.slot_of(volume.host or ""),
-            resource_type="volume",
-            resource_id=volume_id,
-            project_id=volume.project_id,
+            resource=volume,
             arguments={"volume_id": volume_id, "old_size": volume.size, "new_size": new_size},
         )
 
@@ -277,20 +286,18 @@ def remove_volume(
         raise InvalidState(
             f"Invalid volume: Volume {volume.id} still has {len(kept)} dependent snapshots; delete them first, or cascade."
         )
+    operation_id = str(uuid.uuid4())
     for snapshot in kept:
         if snapshot.status != "deleting":  # as Cinder: one that goes already is no obstacle
             moves.move(connection, "snapshot", snapshot.id, "delete")
+            outbox.snapshot_event(connection, "delete.start", snapshot, operation_id)
     moves.move(connection, "volume", volume.id, "force_delete" if force else "delete")
-    operation_id = str(uuid.uuid4())
     outbox.volume_event(connection, "delete.start", volume, operation_id)
     operations.request_flow(
         connection,
         context,
         "delete_volume",
         operation_id=operation_id,
-        slot=operations.slot_of(volume.host or ""),
-        resource_type="volume",
-        resource_id=volume.id,
-        project_id=volume.project_id,
+        resource=volume,
         arguments={"volume_id": volume.id},
     )
