@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -49,7 +50,10 @@ class Service:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        try:
+            self.stop()
+        finally:
+            self._end_exports()
 
     def wait_until_up(self) -> None:
         """Wait until the API answers and a worker reports its pools. Raises `ServiceFailed`."""
@@ -147,6 +151,17 @@ class Service:
             yield str(json.loads(printed)["uri"])
         finally:
             self._command("disconnect", volume)
+
+    def _end_exports(self) -> None:
+        """End the export daemons that are left: they outlive a service by design, and this one does not come back."""
+        for file in (self.data_dir / "run" / "nbd").rglob("*.pid"):
+            try:
+                pid = int(file.read_text())
+                ours = str(file) in Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it has ended meanwhile
+            if ours:
+                os.kill(pid, signal.SIGTERM)
 
     def _command(self, *arguments: str) -> str:
         argv: list[str | Path] = [BREEZEBLOCK, *arguments, "--data-dir", self.data_dir]
