@@ -71,6 +71,12 @@ class Call:
         """The id in the path."""
         return self.path["id"]
 
+    @property
+    def idempotency_key(self) -> str | None:
+        """The header by which a client marks a request that it may repeat (ours; Cinder has none)."""
+        key: str | None = self.request.get_header("Idempotency-Key")
+        return key
+
     def may(self, rule: str) -> bool:
         """Whether policy allows this too; ask once for a call, never for a row."""
         return policy.allowed(self.context, rule)

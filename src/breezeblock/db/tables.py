@@ -302,6 +302,16 @@ flow_requests = sa.Table(
 )
 """A flow that has to run: the id is the operation's. The row goes in the transaction that ends the flow."""
 
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    _text("project_id", primary_key=True),
+    _text("key", primary_key=True),
+    _text("fingerprint", required=True),
+    _text("resource_id", required=True),
+    _text("created_at", required=True),
+)
+
 flow_checkpoints = sa.Table(
     "flow_checkpoints",
     metadata,

@@ -6,7 +6,7 @@ from sqlalchemy.engine import Connection
 
 from breezeblock.config import Settings
 from breezeblock.context import RequestContext
-from breezeblock.db import moves, operations, outbox, snapshots, volumes
+from breezeblock.db import idempotency, moves, operations, outbox, snapshots, volumes
 from breezeblock.db.connect import Database
 from breezeblock.errors import InvalidInput, InvalidState
 from breezeblock.model import clock
@@ -25,13 +25,20 @@ def create_snapshot(
     description: str | None = None,
     metadata: dict[str, str] | None = None,
     force: bool = False,
+    idempotency_key: str | None = None,
 ) -> Snapshot:
     """Have a snapshot taken; of a volume in use only with `force` (which 3.66 always implies).
 
-    Raises `NotFound`, `InvalidState`, `OverQuota`.
+    A request repeated with its `idempotency_key` returns the snapshot that the first one took, as it is now.
+    Raises `NotFound`, `InvalidState`, `OverQuota`, `Conflict`.
     """
+    request = (volume_id, name, description, metadata, force)
     with database.begin() as connection:
         take_turn(connection)
+        if idempotency_key is not None:
+            first = idempotency.made_before(connection, context.project_id, idempotency_key, request)
+            if first is not None:
+                return snapshots.get(connection, first)
         volume = volumes.get(connection, volume_id, context.own_project)
         allowed = {"available", "in-use"} if force else {"available"}
         if volume.status not in allowed:
@@ -58,6 +65,8 @@ def create_snapshot(
             created_at=clock.now(),
         )
         snapshots.insert(connection, snapshot)
+        if idempotency_key is not None:
+            idempotency.keep(connection, context.project_id, idempotency_key, request, snapshot.id)
         operation_id = str(uuid.uuid4())
         outbox.snapshot_event(connection, "create.start", snapshot, operation_id)
         _request(connection, context, "create_snapshot", operation_id, snapshot)

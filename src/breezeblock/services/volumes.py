@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from breezeblock.config import Settings
 from breezeblock.context import RequestContext
-from breezeblock.db import attachments, moves, operations, outbox, snapshots, volume_types, volumes
+from breezeblock.db import attachments, idempotency, moves, operations, outbox, snapshots, volume_types, volumes
 from breezeblock.db.connect import Database
 from breezeblock.errors import BreezeblockError, InvalidInput, InvalidState, NoBackendYet
 from breezeblock.images.catalog import ImageCatalog
@@ -18,7 +18,7 @@ from breezeblock.model.sources import FromBackup, FromImage, Snap, SourceVol, ta
 from breezeblock.model.volume import Volume
 from breezeblock.model.volume_type import VolumeType
 from breezeblock.scheduling import placement, quota
-from breezeblock.scheduling.admission import admit_volume
+from breezeblock.scheduling.admission import admit_volume, take_turn
 from breezeblock.scheduling.placement import Wanted
 from breezeblock.services import sources
 from breezeblock.services.sources import Source
@@ -48,18 +48,24 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def create_volume(
-    database: Database, settings: Settings, catalog: ImageCatalog, context: RequestContext, request: CreateVolume
+    database: Database,
+    settings: Settings,
+    catalog: ImageCatalog,
+    context: RequestContext,
+    request: CreateVolume,
+    idempotency_key: str | None = None,
 ) -> Volume:
     """Admit a volume and have it made: row, event and flow request commit together. Returns it in `creating`.
 
-    Mirrors POST /v3/volumes of Cinder. On a service's first start it waits for the first report of a worker.
-    Raises the errors of `sources`, `OverQuota`, `NoValidBackend`, `NoBackendYet`, `InvalidInput`.
+    Mirrors POST /v3/volumes of Cinder. On a service's first start it waits for the first report of a worker. A request
+    repeated with its `idempotency_key` returns the volume that the first one made, as it is now.
+    Raises the errors of `sources`, `OverQuota`, `NoValidBackend`, `NoBackendYet`, `InvalidInput`, `Conflict`.
     """
     image = _image_of(catalog, context, request)
     deadline = time.monotonic() + FIRST_REPORT_SECONDS
     while True:
         try:
-            return _create(database, settings, context, request, image)
+            return _create(database, settings, context, request, image, idempotency_key)
         except NoBackendYet:
             if time.monotonic() > deadline:
                 raise
@@ -67,11 +73,23 @@ def create_volume(
 
 
 def _create(
-    database: Database, settings: Settings, context: RequestContext, request: CreateVolume, image: Image | None
+    database: Database,
+    settings: Settings,
+    context: RequestContext,
+    request: CreateVolume,
+    image: Image | None,
+    key: str | None,
 ) -> Volume:
     with database.begin() as connection:
+        if key is not None:
+            take_turn(connection)
+            first = idempotency.made_before(connection, context.project_id, key, request)
+            if first is not None:
+                return volumes.get(connection, first)
         plan = _settle(connection, settings, context, request, image)
         volume, answers = admit_volume(connection, settings, plan.draft, plan.wanted)
+        if key is not None:
+            idempotency.keep(connection, context.project_id, key, request, volume.id)
         operation_id = str(uuid.uuid4())
         outbox.volume_event(connection, "create.start", volume, operation_id)
         operations.request_flow(

@@ -64,6 +64,7 @@ def create(call: Call) -> Any:
         description=trimmed(body.description),
         metadata=body.metadata,
         force=force,
+        idempotency_key=call.idempotency_key,
     )
     return {"snapshot": SnapshotView(call, extended=False).detail(view.row_of(snapshot))}
 

@@ -57,7 +57,8 @@ LISTING = Listing(
 
 def create(call: Call) -> Any:
     """POST /volumes: the volume in `creating`; a flow makes it."""
-    volume = volumes.create_volume(call.database, call.settings, call.catalog, call.context, create_request(call))
+    request, key = create_request(call), call.idempotency_key
+    volume = volumes.create_volume(call.database, call.settings, call.catalog, call.context, request, key)
     return _answer(call, volume)
 
 
