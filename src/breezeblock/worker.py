@@ -1,6 +1,7 @@
 """The worker: owns backends by their slots' locks, runs their flows, and does what nobody asks for.
 
-That is: reporting capacity, keeping replicas in step, and having the exports of attached volumes there after a start.
+That is: reporting capacity, keeping replicas in step, and having the exports of attached volumes there, after a start
+and after the death of an export daemon.
 """
 
 import logging
@@ -14,7 +15,7 @@ import breezeblock.flows.delete_volume
 import breezeblock.flows.resize
 import breezeblock.flows.snapshots  # noqa: F401  each module registers its flows
 from breezeblock.config import BackendSettings, Settings
-from breezeblock.db import pools, volumes
+from breezeblock.db import attachments, operations, pools, volumes
 from breezeblock.db.connect import Database
 from breezeblock.db.slot import slot_lock
 from breezeblock.drivers.registry import open_driver
@@ -103,6 +104,7 @@ class _Owned:
             if waited >= interval:
                 waited = 0.0
                 self._round()
+            self._guarded(self._restore_exports)
             self._guarded(self._refresh_replicas)
 
     def _round(self) -> None:
@@ -134,7 +136,7 @@ class _Owned:
         replicas.request_due(self._backend)
 
     def _restore_exports(self) -> None:
-        """Attached volumes are reachable again before the first flow runs."""
+        """Attached volumes are reachable: before the first flow runs, and again when an export daemon has died."""
         with self._database.read() as connection:
             attached = [
                 one
@@ -144,5 +146,16 @@ class _Owned:
         for volume in attached:
             try:
                 self._backend.driver.ensure_export(volume)
+                if not self._is_wanted(volume.id):
+                    # a detach went by between the look at the rows and the export
+                    self._backend.driver.terminate_connection(volume, None)
             except BreezeblockError as error:
                 log.error("volume %s is attached but its export could not be restored: %s", volume.id, error)
+
+    def _is_wanted(self, volume_id: str) -> bool:
+        """Whether a volume has an attachment that nobody is about to end."""
+        with self._database.read() as connection:
+            pending = operations.pending(connection, self._backend.slot)
+            ending = {one.arguments["attachment_id"] for one in pending if one.flow == "disconnect_volume"}
+            present = attachments.of_volume(connection, volume_id)
+        return any(one.attach_status in {"attaching", "attached"} and one.id not in ending for one in present)

@@ -208,6 +208,24 @@ def test_every_acknowledged_write_survives_and_every_copy_stays_as_it_was(house,
     assert not any(is_alive(pid) for pid in daemons)
 
 
+def test_an_export_daemon_that_dies_is_followed_by_another(house):
+    """The URI stays; a client that connects again goes on, and all that it was told is written is there."""
+    wait_for_pool(house)
+    origin = house.make("volumes", size=1, name="origin")
+    house.wait_for("volumes", origin, "available", "creating")
+    with SequenceWriter(house.connect(origin), seed=7) as writer:
+        writer.wait_for(100)
+        (daemon,) = house.daemons()
+        os.kill(daemon, signal.SIGKILL)
+        writer.wait_for_cut(0)
+        writer.wait_for(100)
+        assert daemon not in house.daemons()
+        writer.stop()
+    house.disconnect(origin)
+    writer.judge(house.read("volumes", origin), writer.sent, writer.sent)
+    assert house.daemons() == set()
+
+
 def wait_for_pool(house):
     """Wait for the first report of the worker."""
     deadline = time.monotonic() + PATIENCE_SECONDS

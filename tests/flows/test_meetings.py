@@ -1,6 +1,7 @@
 """Operations that meet: one is asked for while another of the same volume or snapshot is under way."""
 
 import time
+from functools import partial
 
 import pytest
 
@@ -8,6 +9,7 @@ from breezeblock.errors import NotFound
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.services import attachments, snapshots
 from breezeblock.services import volumes as volume_services
+from breezeblock.worker import _Owned
 from tests.cloud import MEMBER, Cloud
 
 CONF = "[DEFAULT]\nenabled_backends = one\n[one]\nvolume_driver = directory\n"
@@ -119,3 +121,16 @@ def test_a_copy_is_as_large_as_its_volume_was_when_it_was_asked_for(cloud, monke
     assert made.size == 1
     with cloud.driver.open_volume(made) as copy, cloud.driver.open_volume(volume) as extended:
         assert (copy.size, extended.size) == (1 << 30, 2 << 30)
+
+
+def test_a_volume_detached_while_its_export_is_looked_after_is_not_left_exported(cloud, monkeypatch):
+    volume = cloud.made(size=1)
+    attachment = attachments.create_attachment(cloud.database, MEMBER, volume_id=volume.id, connector={"host": "here"})
+    attachments.complete(cloud.database, MEMBER, attachment.id)
+    owned = _Owned.__new__(_Owned)  # only its rounds: the engine that runs is the cloud's
+    owned.name, owned._database, owned._backend = cloud.backend.name, cloud.database, cloud.backend
+    detach = partial(attachments.delete_attachment, cloud.database, MEMBER, attachment.id)
+    before(monkeypatch, cloud, "ensure_export", detach)
+    owned._restore_exports()
+    volume_services.delete_volume(cloud.database, MEMBER, volume.id)
+    assert is_gone(cloud, volume)
