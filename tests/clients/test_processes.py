@@ -205,3 +205,10 @@ def test_an_export_survives_the_worker_and_is_adopted(start, tmp_path):
     reads = ["-c", "read -P 1 0 64k", "-c", "read -P 2 64k 64k", "-c", "read -P 0 128k 64k"]
     told = subprocess.run(["qemu-io", "-f", "raw", *reads, uri], check=True, capture_output=True, text=True).stdout
     assert "Pattern verification failed" not in told
+
+
+def test_nothing_it_writes_is_for_others(start, tmp_path):
+    _, client = start()
+    status_of(client, create(client), "available")
+    open_to_others = [path for path in (tmp_path / "data").rglob("*") if path.lstat().st_mode & 0o077]
+    assert [path for path in open_to_others if path.name != "breezeblock.conf"] == []

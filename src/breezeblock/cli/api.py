@@ -1,5 +1,6 @@
 """`breezeblock api`."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from breezeblock.cli import logs, options
 from breezeblock.config import Settings
 from breezeblock.db import migrate
 from breezeblock.db.connect import Database
+from breezeblock.errors import ConfigError
 from breezeblock.images.open import open_catalog
 
 
@@ -58,4 +60,16 @@ def command(data_dir: Path, config_files: tuple[Path, ...], listen: str | None) 
     logs.set_up("api")
     settings = config.load(data_dir, config_files=config_files, listen=listen)
     config.prepare_data_dir(data_dir)
+    _check_free(settings)
     Server(settings).run()
+
+
+def _check_free(settings: Settings) -> None:
+    """Say at once that the address is taken; gunicorn would try again for seconds. Raises `ConfigError`."""
+    family = socket.AF_INET6 if ":" in settings.listen.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.listen.host, settings.listen.port))
+        except OSError as error:
+            raise ConfigError(f"Cannot listen on {settings.listen}: {error.strerror}.") from error

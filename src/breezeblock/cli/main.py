@@ -1,6 +1,7 @@
 """`breezeblock`: the commands, each loaded when it is called, so that none pays for another's imports."""
 
 import importlib
+import os
 
 import click
 
@@ -41,3 +42,4 @@ class Commands(click.Group):
 @click.version_option(package_name="breezeblock")
 def main() -> None:
     """A block storage service that speaks the OpenStack Block Storage API v3."""
+    os.umask(0o077)  # whatever a command or a library writes is for its user alone
