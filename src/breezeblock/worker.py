@@ -14,6 +14,7 @@ import breezeblock.flows.create_volume
 import breezeblock.flows.delete_volume
 import breezeblock.flows.resize
 import breezeblock.flows.snapshots  # noqa: F401  each module registers its flows
+from breezeblock import killpoints
 from breezeblock.config import BackendSettings, Settings
 from breezeblock.db import attachments, operations, pools, volumes
 from breezeblock.db.connect import Database
@@ -69,7 +70,7 @@ class _Owned:
         self._backend = Backend(
             settings=settings,
             own=own,
-            driver=open_driver(own),
+            driver=killpoints.watched(open_driver(own)),
             database=database,
             images=images,
             copies=threading.Semaphore(own.max_parallel_copies),
@@ -133,7 +134,8 @@ class _Owned:
             pools.service_is_alive(connection, own.host, "cinder-backup", zone, self._started_at)
 
     def _refresh_replicas(self) -> None:
-        replicas.request_due(self._backend)
+        with killpoints.within("request_refresh", anew=True):
+            replicas.request_due(self._backend)
 
     def _restore_exports(self) -> None:
         """Attached volumes are reachable: before the first flow runs, and again when an export daemon has died."""

@@ -7,6 +7,7 @@ from typing import Any
 import falcon
 import msgspec
 
+from breezeblock import killpoints
 from breezeblock.api import bodies, microversions
 from breezeblock.api.bodies import Schema
 from breezeblock.api.call import Call, Handler, Parts, Reply
@@ -85,7 +86,9 @@ class Resource:
         route = self._find(call)
         if route.policy is not None:
             policy.authorize(context, route.policy)
-        send(request, response, route, route.handler(call))
+        with killpoints.within("api", anew=True):
+            answer = route.handler(call)
+        send(request, response, route, answer)
 
     def _find(self, call: Call) -> Route:
         """The route, with the call's body decoded. What another version has is not found in this one."""

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from breezeblock import killpoints
 from breezeblock.errors import DatabaseUnavailable
 
 AfterCommit = Callable[[], None]
@@ -39,9 +40,12 @@ class Database:
             if self._turn is None:
                 with connection.begin():
                     yield connection
+                    killpoints.reached("before_commit")
             else:
                 with self._turn, connection.begin():
                     yield connection
+                    killpoints.reached("before_commit")
+            killpoints.reached("after_commit")
             for call in connection.info.pop("after_commit"):
                 call()
 

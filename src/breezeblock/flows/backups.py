@@ -5,6 +5,7 @@ import uuid
 
 from sqlalchemy.engine import Connection
 
+from breezeblock import killpoints
 from breezeblock.backups.directory import CHUNK_BYTES, Chunk, DirectoryStore, Manifest
 from breezeblock.db import attachments, backups, moves, snapshots, volumes
 from breezeblock.drivers.contract import BlockSource, BlockTarget
@@ -86,6 +87,7 @@ def copy_out(flow: Flow, backup_id: str, source: BlockSource) -> int:
                 chunks.append(Chunk(offset, len(content), store.put(backup_id, content)))
                 done += len(content)
                 flow.progress(done, total)
+                killpoints.reached("between_chunks")
     store.put_manifest(backup_id, Manifest(volume_size=source.size, chunks=chunks))
     return len(chunks)
 
@@ -101,6 +103,7 @@ def copy_in(flow: Flow, backup_id: str, target: BlockTarget) -> None:
             target.pwrite(content, offset)
             done += len(content)
             flow.progress(done, total)
+            killpoints.reached("between_chunks")
 
 
 def _release(connection: Connection, volume: Volume) -> None:

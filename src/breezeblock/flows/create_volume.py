@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from breezeblock import killpoints
 from breezeblock.db import moves, outbox, volumes
 from breezeblock.errors import DriverError
 from breezeblock.flows import reschedule
@@ -18,7 +19,7 @@ from breezeblock.flows.image_ladder import cached
 from breezeblock.flows.made import Made
 from breezeblock.flows.sources import backup, image, raw, replica, snapshot, volume
 from breezeblock.model import clock
-from breezeblock.model.sources import FromBackup, FromImage, Raw, Snap, SourceReplica, SourceVol, VolumeSpec
+from breezeblock.model.sources import FromBackup, FromImage, Raw, Snap, SourceReplica, SourceVol, VolumeSpec, tag_of
 from breezeblock.model.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -60,13 +61,14 @@ def create_volume(flow: Flow) -> None:
         volume = volumes.get(connection, flow.arguments["volume_id"])
     spec: VolumeSpec = msgspec.convert(flow.arguments["spec"], VolumeSpec)
     flow.check_deadline()
-    try:
-        made = SOURCES[type(spec)](flow, volume, spec)
-    except DriverError as error:
-        if reschedule.elsewhere(flow, volume, error):
-            return
-        raise
-    publish(flow, volume, made)
+    with killpoints.within(tag_of(spec)):
+        try:
+            made = SOURCES[type(spec)](flow, volume, spec)
+        except DriverError as error:
+            if reschedule.elsewhere(flow, volume, error):
+                return
+            raise
+        publish(flow, volume, made)
 
 
 def publish(flow: Flow, volume: Volume, made: Made) -> None:

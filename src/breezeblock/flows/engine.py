@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy.engine import Connection
 
+from breezeblock import killpoints
 from breezeblock.context import RequestContext
 from breezeblock.db import operations
 from breezeblock.db.operations import FlowRequest
@@ -289,13 +290,15 @@ class Engine:
         try:
             if request.attempts > self._backend.settings.max_flow_attempts:
                 raise TooManyAttempts
-            kind.run(flow)
+            with killpoints.within(request.flow, anew=True):
+                kind.run(flow)
         except DatabaseUnavailable:
             raise
         except Exception as error:
             if not isinstance(error, BreezeblockError):
                 log.exception("flow %s %s failed", request.flow, request.id)
-            kind.abandon(flow, error)
+            with killpoints.within(f"{request.flow}.undo", anew=True):
+                kind.abandon(flow, error)
             if not flow.ended:
                 with flow.ending(state_after(error), message_for_user(error)):
                     pass

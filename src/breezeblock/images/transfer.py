@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from breezeblock import killpoints
 from breezeblock.commands import Limits
 from breezeblock.drivers.contract import BlockTarget
 from breezeblock.errors import BackendOutOfSpace, ImageUnacceptable
@@ -227,6 +228,7 @@ def _stream(catalog: ImageCatalog, image: Image, target: BlockTarget, meter: _Me
         for piece in _inspected(pieces, image.disk_format or ""):
             _write_sparsely(target, piece, written)
             written += len(piece)
+            killpoints.reached("between_pieces")
             meter.reached(written)
 
 

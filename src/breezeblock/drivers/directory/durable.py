@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from breezeblock import killpoints
 from breezeblock.errors import BackendNotFound, BackendOutOfSpace, DriverError
 
 OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -81,14 +82,18 @@ def replace_file(path: Path, data: bytes, *, sync_name: bool = True) -> None:
     except OSError:
         remove_file(new)
         raise
+    killpoints.reached("before_publish")
     os.rename(new, path)
+    killpoints.reached("after_publish")
     if sync_name:
         sync_directory(path.parent)
 
 
 def move(source: Path, target: Path, *, visible: Path) -> None:
     """Rename within one filesystem, and put on the disk the one of the two directories that counts."""
+    killpoints.reached("before_publish")
     os.rename(source, target)
+    killpoints.reached("after_publish")
     sync_directory(visible)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from breezeblock import killpoints
 from breezeblock.drivers.simulated.sparse import SparseFile, errors_in_kinds, open_sparse
 from breezeblock.errors import BackendNotFound, InvalidInput
 
@@ -104,7 +105,9 @@ class Store:
                     file.write(msgspec.json.encode(record))
                     file.flush()
                     os.fsync(file.fileno())
+                killpoints.reached("before_publish")
                 os.rename(new, self._path(name, RECORD))
+                killpoints.reached("after_publish")
             except BaseException:
                 new.unlink(missing_ok=True)
                 raise

@@ -6,6 +6,7 @@ and how long it took, is kept for `explain`. The rungs are the calls of Cinder's
 
 import time
 
+from breezeblock import killpoints
 from breezeblock.errors import RECOVERABLE, DriverError
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.image_ladder import Rung, bootable, cached, download, driver_clone, image_volume
@@ -45,7 +46,8 @@ def try_rung(flow: Flow, rung: Rung, volume: Volume, image: Image) -> Made | Dec
     began, at = time.monotonic(), clock.now()
     answer: Made | Declined
     try:
-        answer = rung.climb(flow, volume, image)
+        with killpoints.within(rung.name):
+            answer = rung.climb(flow, volume, image)
     except RECOVERABLE as error:
         flow.driver.delete_volume(volume)
         if rung is RUNGS[-1]:

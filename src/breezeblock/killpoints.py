@@ -1,0 +1,201 @@
+"""Named places between two side effects, where a process can be made to kill itself, so that tests find out what is left.
+
+A place is where the work is (`create_volume.image.download`), an event what has just been done or is just about to be
+(`after_create_volume`); both together name the kill point. Without the environment variables that arm them, passing a
+point is one comparison.
+
+    BREEZEBLOCK_KILL_AT=NAME[:N[:TIMES]]   die when the N-th passing of that point, in one process, is reached, TIMES times
+    BREEZEBLOCK_KILL_DIR=DIRECTORY         remembers how often that was, so that the next process passes; its file `armed`
+                                           takes the place of BREEZEBLOCK_KILL_AT, its file `reached` gets each name
+"""
+
+import functools
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_VERBS = {
+    "create_volume": "an empty volume is made",
+    "delete_volume": "a volume is removed from the storage",
+    "extend_volume": "a volume grows on the storage",
+    "create_snapshot": "a snapshot is taken",
+    "delete_snapshot": "a snapshot is removed from the storage",
+    "create_volume_from_snapshot": "a volume is made of a snapshot",
+    "create_cloned_volume": "a volume is cloned",
+    "copy_image_to_volume": "a volume is filled",
+    "clone_image": "the storage makes a volume of an image",
+    "update_replica": "a replica is brought in step",
+    "delete_replica": "a replica is removed",
+    "create_replica_test_volume": "a volume is made of a replica",
+    "initialize_connection": "a volume is exported",
+    "terminate_connection": "an export is withdrawn",
+}
+"""The verbs of a driver that change the storage, and what they do."""
+
+COMMIT = ("before_commit", "after_commit")
+PUBLISH = ("before_publish", "after_publish")
+
+
+def _around(*verbs: str) -> tuple[str, ...]:
+    return tuple(f"{when}_{verb}" for verb in verbs for when in ("before", "after"))
+
+
+_FILL = ("create_volume", "copy_image_to_volume", "extend_volume")
+
+POINTS: dict[str, tuple[str, ...]] = {
+    "api": COMMIT,
+    "create_volume.raw": (*_around("create_volume"), *PUBLISH, *COMMIT, *_around("delete_volume")),
+    "create_volume.snap": (*_around("create_volume_from_snapshot"), *PUBLISH, *COMMIT),
+    "create_volume.source_vol": (*_around("create_cloned_volume"), *PUBLISH, *COMMIT),
+    "create_volume.source_replica": (*_around("create_replica_test_volume"), *PUBLISH, *COMMIT),
+    "create_volume.backup": (
+        *_around("create_volume", "copy_image_to_volume"),
+        "between_chunks",
+        *PUBLISH,
+        *COMMIT,
+    ),
+    "create_volume.image": COMMIT,
+    "create_volume.image.driver_clone": (*_around("clone_image"), *PUBLISH),
+    "create_volume.image.image_volume": (*_around("create_cloned_volume"), *PUBLISH),
+    "create_volume.image.cached": (
+        *_around(*_FILL[:2], "create_cloned_volume", "delete_volume"),
+        "between_pieces",
+        *PUBLISH,
+        *COMMIT,
+    ),
+    "create_volume.image.download": (*_around(*_FILL), "between_pieces", *PUBLISH, *COMMIT),
+    "create_volume.undo": (*_around("delete_volume"), *COMMIT),
+    "delete_volume": (*_around("delete_snapshot", "delete_replica", "delete_volume"), *COMMIT),
+    "extend_volume": (*_around("extend_volume"), *PUBLISH, *COMMIT),
+    "create_snapshot": (*_around("create_snapshot"), *PUBLISH, *COMMIT),
+    "delete_snapshot": (*_around("delete_snapshot"), *COMMIT),
+    "create_backup": (*_around("create_snapshot", "delete_snapshot"), "between_chunks", *PUBLISH, *COMMIT),
+    "restore_backup": (*_around("copy_image_to_volume"), "between_chunks", *PUBLISH, *COMMIT),
+    "delete_backup": COMMIT,
+    "connect_volume": (*_around("initialize_connection"), *COMMIT),
+    "disconnect_volume": (*_around("terminate_connection"), *COMMIT),
+    "refresh_replica": (*_around("update_replica"), *PUBLISH, *COMMIT),
+    "request_refresh": COMMIT,
+}
+"""The events of each place. tests/kill holds it against the code: what is passed stands here, what stands here is passed."""
+
+_DIRECTORY = os.environ.get("BREEZEBLOCK_KILL_DIR")
+_AT = os.environ.get("BREEZEBLOCK_KILL_AT")
+_ENABLED = bool(_DIRECTORY or _AT)
+
+_here = threading.local()
+_passed: Counter[str] = Counter()
+_lock = threading.Lock()
+
+
+def names() -> dict[str, str]:
+    """All kill points, each with what it stands between."""
+    return {f"{place}.{event}": _meaning(event) for place, events in POINTS.items() for event in events}
+
+
+def _meaning(event: str) -> str:
+    told = {
+        "before_commit": "all statements of a transaction are sent | it commits",
+        "after_commit": "a transaction is committed | whoever waits for it is woken",
+        "before_publish": "what is made is on the disk | it is given its name",
+        "after_publish": "what is made has its name | the name is on the disk",
+        "between_pieces": "a piece of an image is written | the next one is",
+        "between_chunks": "a chunk of a backup is copied | the next one is",
+    }
+    if event in told:
+        return told[event]
+    when, _, verb = event.partition("_")
+    did = _VERBS[verb]
+    return f"what came before is done | {did}" if when == "before" else f"{did} | the flow notes it"
+
+
+@contextmanager
+def within(name: str, *, anew: bool = False) -> Iterator[None]:
+    """The block's points are those of this place, below the place around it, or of this place alone (`anew`)."""
+    if not _ENABLED:
+        yield
+        return
+    before: str | None = getattr(_here, "place", None)
+    _here.place = name if anew or before is None else f"{before}.{name}"
+    try:
+        yield
+    finally:
+        _here.place = before
+
+
+def reached(event: str) -> None:
+    """Pass a point of the place where this thread is; nowhere is no point."""
+    if not _ENABLED:
+        return
+    place: str | None = getattr(_here, "place", None)
+    if place is not None:
+        _pass(f"{place}.{event}")
+
+
+def _pass(name: str) -> None:
+    with _lock:
+        if _DIRECTORY is not None:
+            _append("reached", f"{name}\n")
+        armed = _armed()
+        wanted, number, times = [*armed.split(":"), "1", "1"][:3]
+        if wanted != name:
+            return
+        _passed[armed] += 1
+        if _passed[armed] >= int(number) and _fired(armed) < int(times):
+            if _DIRECTORY is not None:
+                _append("fired", f"{armed}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _armed() -> str:
+    """`NAME[:N[:TIMES]]`, and after that what makes the arming one of its own."""
+    if _DIRECTORY is None:
+        return _AT or ""
+    try:
+        return (Path(_DIRECTORY) / "armed").read_text().strip()
+    except FileNotFoundError:
+        return _AT or ""
+
+
+def _fired(armed: str) -> int:
+    if _DIRECTORY is None:
+        return 0
+    try:
+        return (Path(_DIRECTORY) / "fired").read_text().splitlines().count(armed)
+    except FileNotFoundError:
+        return 0
+
+
+def _append(file: str, line: str) -> None:
+    fd = os.open(Path(_DIRECTORY or "") / file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, line.encode())
+    finally:
+        os.close(fd)
+
+
+def watched(driver: Any) -> Any:
+    """The driver, with a point before and after each verb that changes the storage; itself where nothing is armed."""
+    if not _ENABLED:
+        return driver
+    verbs = {name: _verb(getattr(driver, name), name) for name in dir(driver) if not name.startswith("_")}
+    return type("WatchedDriver", (), verbs)()
+
+
+def _verb(attribute: Any, name: str) -> Any:
+    if name not in _VERBS:
+        return staticmethod(attribute) if callable(attribute) else attribute
+
+    @functools.wraps(attribute)
+    def struck(*args: Any, **kwargs: Any) -> Any:
+        reached(f"before_{name}")
+        answer = attribute(*args, **kwargs)
+        reached(f"after_{name}")
+        return answer
+
+    return staticmethod(struck)
