@@ -5,6 +5,7 @@ directory, no authentication, on loopback.
 """
 
 import difflib
+import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ import msgspec
 from oslo_config import cfg
 
 from breezeblock.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 DEFAULT_PROJECT = "00000000000040008000000000000001"
 INTERNAL_PROJECT = "00000000000040008000000000000002"
@@ -210,6 +213,7 @@ def load(
         backends = tuple(_backend(conf, name, host, data_dir, default) for name in default["enabled_backends"])
     except (cfg.Error, ValueError) as error:
         raise ConfigError(f"The configuration is wrong: {error}") from error
+    _tell_unknown(conf)
     address = (
         _address(listen)
         if listen
@@ -251,6 +255,18 @@ def _backend(conf: Any, name: str, host: str, data_dir: Path, default: Mapping[s
         max_parallel_copies=group.max_parallel_copies,
         conf=conf,
     )
+
+
+def _tell_unknown(conf: Any) -> None:
+    """Log options that nobody reads: a cinder.conf has many, and among them may be one that was misspelt."""
+    for section, options in (("DEFAULT", DEFAULT_OPTIONS), ("database", DATABASE_OPTIONS), ("glance", GLANCE_OPTIONS)):
+        known = [opt.name for opt in options]
+        for written in _keys_of_section(conf, section):
+            if written not in known:
+                near = difflib.get_close_matches(written, known, n=1)
+                log.warning(
+                    "[%s] %s means nothing here%s", section, written, f"; did you mean {near[0]}?" if near else ""
+                )
 
 
 def _keys_of_section(conf: Any, section: str) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from breezeblock import config
 from breezeblock.cli.client import Client
 from breezeblock.exports.nbd import NbdExports
 from tests.processes import Server, free_port
@@ -107,6 +108,27 @@ def test_a_wrong_configuration_ends_at_once_and_says_why(tmp_path):
     assert ended.returncode == 78
     assert "volume_drivr" in ended.stderr
     assert "volume_driver" in ended.stderr
+
+
+def test_a_port_in_use_is_told_at_once(start, tmp_path):
+    _, client = start()
+    other = tmp_path / "other"
+    taken = client.root.removeprefix("http://")
+    ended = subprocess.run(
+        [PROGRAM, "serve", "--data-dir", other, "--listen", taken],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 78
+    assert f"Cannot listen on {taken}: Address already in use." in ended.stderr
+
+
+def test_a_misspelt_option_is_told(tmp_path, caplog):
+    (tmp_path / "breezeblock.conf").write_text("[DEFAULT]\nquota_volume = 3\n")
+    config.load(tmp_path)
+    assert "[DEFAULT] quota_volume means nothing here; did you mean quota_volumes?" in caplog.text
 
 
 def test_no_network_without_authentication(tmp_path):
