@@ -121,6 +121,23 @@ def test_a_flow_taken_up_too_often_is_given_up(cloud):
     assert "too often" in operation.message
 
 
+def test_a_flow_that_cannot_be_undone_is_given_up_and_says_so(cloud, monkeypatch):
+    """Neither the create nor its undo works: the volume does not stay in `creating` for ever."""
+
+    def broken(volume):
+        raise RuntimeError
+
+    monkeypatch.setattr(engine_module, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(cloud.driver, "create_volume", broken)
+    monkeypatch.setattr(cloud.driver, "delete_volume", broken)
+    with cloud.running():
+        volume = cloud.made(size=1)
+    operation = cloud.settled(volume.id)
+    assert (volume.status, operation.state) == ("error", "failed")
+    assert "could not be undone" in operation.message
+    assert cloud.count("flow_requests") == 0
+
+
 def test_a_failed_create_is_undone_and_says_why(cloud, monkeypatch):
     def full(volume):
         raise BackendOutOfSpace

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from breezeblock.db import tables
 from breezeblock.errors import InvalidState, NotFound
 from breezeblock.model import clock
-from breezeblock.model.states import BACKUP_MOVES, SNAPSHOT_MOVES, VOLUME_MOVES, Move
+from breezeblock.model.states import BACKUP_MOVES, SNAPSHOT_MOVES, STRANDED, VOLUME_MOVES, Move
 
 _MACHINES: dict[str, tuple[sa.Table, dict[str, Move]]] = {
     "volume": (tables.volumes, VOLUME_MOVES),
@@ -47,3 +47,11 @@ def move(connection: Connection, noun: str, resource_id: str, move: str, to: str
         raise NotFound(f"{noun.capitalize()} {resource_id} could not be found.")
     allowed = ", ".join(sorted(moves[move].start))
     raise InvalidState(f"Invalid {noun}: {noun.capitalize()} {resource_id} status must be {allowed}, but is {status}.")
+
+
+def strand(connection: Connection, noun: str, resource_id: str) -> bool:
+    """Take a resource out of a passing status whose flow can neither end nor be undone; False when it is in none."""
+    table, _ = _MACHINES[noun]
+    status = connection.execute(sa.select(table.c.status).where(table.c.id == resource_id)).scalar_one_or_none()
+    end = STRANDED.get(status or "")
+    return end is not None and try_move(connection, noun, resource_id, "strand", end)

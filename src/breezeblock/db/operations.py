@@ -111,6 +111,12 @@ def count_attempt(connection: Connection, slot: str) -> None:
     connection.execute(sa.update(_requests).where(_requests.c.slot == slot).values(attempts=_requests.c.attempts + 1))
 
 
+def count_failure(connection: Connection, flow_id: str) -> None:
+    """Note that a flow broke and could not be undone: it is tried again, but not for ever."""
+    changed = sa.update(_requests).where(_requests.c.id == flow_id)
+    connection.execute(changed.values(attempts=_requests.c.attempts + 1))
+
+
 def checkpoints(connection: Connection, flow_id: str) -> dict[str, Any]:
     """The results of the durable steps that a flow has behind it, by step."""
     query = sa.select(_checkpoints.c.step, _checkpoints.c.result).where(_checkpoints.c.flow_id == flow_id)

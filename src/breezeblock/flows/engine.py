@@ -6,6 +6,7 @@ the start, and by a sweep every few seconds. A durable step keeps its answer in 
 up again gets the answer and does not repeat the step. Why not an engine off the shelf: docs/decisions/engine.md.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -19,7 +20,7 @@ from sqlalchemy.engine import Connection
 
 from breezeblock import killpoints
 from breezeblock.context import RequestContext
-from breezeblock.db import operations
+from breezeblock.db import moves, operations
 from breezeblock.db.operations import FlowRequest
 from breezeblock.db.wake import open_alarm
 from breezeblock.errors import BreezeblockError, Cancelled, DatabaseUnavailable, DeadlinePassed
@@ -272,6 +273,7 @@ class Engine:
             log.warning("flow %s %s waits for the database: %s", request.flow, request.id, error)
         except Exception:
             log.exception("flow %s %s broke and could not be undone; it is tried again", request.flow, request.id)
+            self._count_failure(request)
         finally:
             with self._lock:
                 self._live.discard(request.id)
@@ -297,16 +299,38 @@ class Engine:
         except Exception as error:
             if not isinstance(error, BreezeblockError):
                 log.exception("flow %s %s failed", request.flow, request.id)
-            with killpoints.within(f"{request.flow}.undo", anew=True):
-                kind.abandon(flow, error)
-            if not flow.ended:
-                with flow.ending(state_after(error), message_for_user(error)):
-                    pass
+            self._undo(flow, kind, request, error)
         else:
             if not flow.ended:
                 with flow.ending():
                     pass
         return flow.handed_over
+
+    def _undo(self, flow: Flow, kind: FlowKind, request: FlowRequest, error: Exception) -> None:
+        """End a flow that failed. One that cannot even be undone is tried again, and given up after too many attempts."""
+        try:
+            with killpoints.within(f"{request.flow}.undo", anew=True):
+                kind.abandon(flow, error)
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            if request.attempts <= self._backend.settings.max_flow_attempts:
+                raise
+            log.exception("flow %s %s is given up; it could not be undone", request.flow, request.id)
+            message = (
+                f"{message_for_user(error)} What was begun could not be undone; an administrator has to look at it."
+            )
+            with flow.ending("failed", message) as connection:
+                operation = operations.get(connection, flow.id)
+                if operation is not None:
+                    moves.strand(connection, operation.resource_type, operation.resource_id)
+        if not flow.ended:
+            with flow.ending(state_after(error), message_for_user(error)):
+                pass
+
+    def _count_failure(self, request: FlowRequest) -> None:
+        with contextlib.suppress(DatabaseUnavailable), self._backend.database.begin() as connection:
+            operations.count_failure(connection, request.id)
 
     def _still_there(self, request: FlowRequest) -> bool:
         """A request read before its flow ended may be handed out once more; the row tells."""

@@ -25,6 +25,18 @@ def _move(start: str, *end: str) -> Move:
     return Move(ANY if start == "*" else frozenset(start.split()), end)
 
 
+STRANDED = {
+    "creating": "error",
+    "downloading": "error",
+    "deleting": "error_deleting",
+    "extending": "error_extending",
+    "uploading": "available",
+    "backing-up": "available",
+    "restoring-backup": "error_restoring",
+    "restoring": "available",
+}
+"""What a passing status becomes when the flow behind it can neither end nor be undone (the move `strand`)."""
+
 VOLUME_MOVES: dict[str, Move] = {
     "download": _move("creating downloading", "downloading"),
     "create_done": _move("creating downloading", "available"),
@@ -47,6 +59,7 @@ VOLUME_MOVES: dict[str, Move] = {
     "restore_failed": _move("restoring-backup", "error_restoring"),
     "upload": _move("available in-use", "uploading"),
     "upload_done": _move("uploading", "available", "in-use"),
+    "strand": _move(" ".join(STRANDED), *dict.fromkeys(STRANDED.values())),
     "reset_status": _move(
         "*",
         *"creating available deleting error error_deleting attaching detaching in-use maintenance extending "
@@ -61,6 +74,7 @@ SNAPSHOT_MOVES: dict[str, Move] = {
     "force_delete": _move("*", "deleting"),
     "delete_failed": _move("deleting", "error_deleting"),
     "delete_busy": _move("deleting", "available"),
+    "strand": _move("creating deleting", "error", "error_deleting"),
     "reset_status": _move("*", "creating", "available", "deleting", "error", "error_deleting"),
 }
 
@@ -71,6 +85,7 @@ BACKUP_MOVES: dict[str, Move] = {
     "restore_done": _move("restoring", "available"),
     "delete": _move("available error", "deleting"),
     "delete_failed": _move("deleting", "error_deleting"),
+    "strand": _move("creating restoring deleting", "error", "available", "error_deleting"),
 }
 
 PASSING = frozenset(
