@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from breezeblock.db import attachments as attachment_rows
 from breezeblock.db import backups as backup_rows
 from breezeblock.db import moves, quotas, volume_types, volumes
 from breezeblock.errors import InvalidInput, InvalidState, NotFound, NoValidBackend, OverQuota
@@ -177,6 +178,27 @@ def test_attach_and_detach(cloud):
     with pytest.raises(InvalidState):
         attachments.create_attachment(cloud.database, MEMBER, volume_id=volume.id)
     assert attachments.delete_attachment(cloud.database, MEMBER, attachment.id) == []
+    assert cloud.volume(volume.id).status == "available"
+    assert delete(cloud, volume).state == "succeeded"
+
+
+def test_a_connect_that_breaks_leaves_no_export(cloud, monkeypatch):
+    """The export is there and the answer gets lost: what was opened for it is closed again."""
+    volume = cloud.made(size=1)
+    export = cloud.driver.initialize_connection
+
+    def lost(volume, connector):
+        export(volume, connector)
+        raise RuntimeError
+
+    monkeypatch.setattr(cloud.driver, "initialize_connection", lost)
+    with pytest.raises(attachments.ConnectionFailed):
+        attachments.create_attachment(cloud.database, MEMBER, volume_id=volume.id, connector={"host": "here"})
+    (operation, *_) = cloud.operations(volume.id)
+    assert operation.state == "failed"
+    with cloud.database.read() as connection:
+        (left,) = attachment_rows.of_volume(connection, volume.id)
+    attachments.delete_attachment(cloud.database, MEMBER, left.id)
     assert cloud.volume(volume.id).status == "available"
     assert delete(cloud, volume).state == "succeeded"
 

@@ -9,7 +9,13 @@ from breezeblock.model.attachment import Attachment
 
 
 def abandon_connect(flow: Flow, error: BaseException) -> None:
-    """The attachment stays reserved, without a connection; its owner deletes it or tries again."""
+    """The attachment stays without a connection; its owner deletes it or tries again. An export for it alone is gone."""
+    with flow.backend.database.read() as connection:
+        attachment = attachments.find(connection, flow.arguments["attachment_id"])
+        volume = volumes.find(connection, attachment.volume_id) if attachment else None
+        others = connected_beside(connection, attachment) if attachment else []
+    if volume is not None and not others:
+        flow.driver.terminate_connection(volume, None)
     with flow.ending("failed", message_for_user(error)) as connection:
         attachment = attachments.find(connection, flow.arguments["attachment_id"])
         if attachment is None:
@@ -17,6 +23,12 @@ def abandon_connect(flow: Flow, error: BaseException) -> None:
         attachments.update(connection, attachment.id, attach_status="error_attaching")
         attach_status.settle(connection, attachment.volume_id)
         _tell(flow, connection, "attach.error", attachment, error)
+
+
+def connected_beside(connection: Connection, attachment: Attachment) -> list[Attachment]:
+    """The other attachments of its volume that have a connection."""
+    present = attachments.of_volume(connection, attachment.volume_id)
+    return [one for one in present if one.id != attachment.id and one.connection_info is not None]
 
 
 @flow("connect_volume", abandon=abandon_connect)
@@ -71,11 +83,7 @@ def disconnect_volume(flow: Flow) -> None:
         if attachment is None:
             return
         volume = volumes.get(connection, attachment.volume_id)
-        others = [
-            one
-            for one in attachments.of_volume(connection, volume.id)
-            if one.id != attachment.id and one.connection_info is not None
-        ]
+        others = connected_beside(connection, attachment)
     if attachment.connection_info is not None:
         with flow.explained("terminate_connection", still_connected=len(others)):
             flow.driver.terminate_connection(volume, attachment.connector if others else None)
