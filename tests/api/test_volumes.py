@@ -329,3 +329,21 @@ def test_services(live):
     assert service["backend_state"] == "up"
     assert "cluster" not in live.get("/v3/os-services", version="3.6").json["services"][0]
     assert live.get("/v3/os-services?binary=cinder-backup").json["services"] == []
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("volumes", {"size": 1}), ("snapshots", {})])
+def test_a_repeated_post_with_its_key_makes_nothing_twice(live, kind, wanted):
+    noun = kind.removesuffix("s")
+    body = {noun: wanted if kind == "volumes" else {"volume_id": made(live)["id"]}}
+
+    def post(key, **more):
+        return live.post(f"/v3/{kind}", {noun: body[noun] | more}, headers={"Idempotency-Key": key})
+
+    first = post("key")
+    assert first.status_code == 202
+    assert post("key").json[noun]["id"] == first.json[noun]["id"]
+    assert "another request" in message(post("key", name="other"), 409)
+    assert post("new key").json[noun]["id"] != first.json[noun]["id"]
+    assert "1 to 255" in message(post("x" * 300))
+    for resource in (first, post("new key")):
+        live.cloud.settled(resource.json[noun]["id"])
