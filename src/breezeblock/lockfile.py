@@ -6,6 +6,9 @@ from pathlib import Path
 
 from breezeblock.errors import Conflict
 
+EXIT_LOST_SLOT = 75
+"""The exit code of a worker that has lost its slot (EX_TEMPFAIL of sysexits.h): start it again, to stand by."""
+
 
 class LockFile:
     """A lock file in the run directory; the kernel drops it with the process. No child inherits it."""

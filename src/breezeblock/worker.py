@@ -8,6 +8,8 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from sqlalchemy.engine import Connection
+
 import breezeblock.flows.attach
 import breezeblock.flows.backups
 import breezeblock.flows.create_volume
@@ -18,13 +20,14 @@ from breezeblock import killpoints
 from breezeblock.config import BackendSettings, Settings
 from breezeblock.db import attachments, operations, pools, volumes
 from breezeblock.db.connect import Database
-from breezeblock.db.slot import slot_lock
+from breezeblock.db.slot import LostSlot, Slot, end_process
 from breezeblock.drivers.registry import open_driver
-from breezeblock.errors import BreezeblockError
+from breezeblock.errors import BreezeblockError, Conflict
 from breezeblock.flows import replicas
 from breezeblock.flows.backend import Backend
 from breezeblock.flows.engine import Engine
 from breezeblock.images.catalog import ImageCatalog
+from breezeblock.lockfile import LockFile
 from breezeblock.model import clock
 
 log = logging.getLogger(__name__)
@@ -38,64 +41,115 @@ class Worker:
     def __init__(
         self, settings: Settings, database: Database, images: ImageCatalog, backends: Sequence[BackendSettings]
     ) -> None:
-        self._settings = settings
-        self._database = database
-        self._images = images
+        self._only = LockFile(settings.run_dir / "worker.lock") if database.is_sqlite else None
         self._owned = [_Owned(settings, database, images, own) for own in backends]
+        self._failures: list[Exception] = []
 
     def run(self) -> None:
-        """Run until `stop`. Raises `Conflict` when another process owns one of the slots."""
-        threads = [threading.Thread(target=owned.run, name=owned.name) for owned in self._owned]
+        """Run until `stop`; stand by for each backend that another worker owns.
+
+        Raises:
+            Conflict: the database is SQLite, and has its worker.
+            BreezeblockError: a backend could not be opened; the other ones were ended too.
+        """
+        if self._only is not None:
+            self._take_only()
+        threads = [threading.Thread(target=self._run, args=(owned,), name=owned.name) for owned in self._owned]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         for owned in self._owned:
             owned.release()
+        if self._only is not None:
+            self._only.release()
+        if self._failures:
+            raise self._failures[0]
 
     def stop(self) -> None:
         """End `run` soon: short steps finish, long copies are left to be resumed."""
         for owned in self._owned:
             owned.stop()
 
+    def _take_only(self) -> None:
+        assert self._only is not None
+        try:
+            self._only.take()
+        except Conflict as error:
+            raise Conflict(
+                f"SQLite has one worker process, enforced: {error.message} Several workers need PostgreSQL."
+            ) from None
+
+    def _run(self, owned: "_Owned") -> None:
+        try:
+            owned.run()
+        except Exception as error:
+            self._failures.append(error)
+            self.stop()
+
 
 class _Owned:
-    """A backend that this process owns."""
+    """A backend that this process owns, or stands by for."""
 
     def __init__(self, settings: Settings, database: Database, images: ImageCatalog, own: BackendSettings) -> None:
         self.name = own.backend
-        self._database = database
-        self._lock = slot_lock(database, settings.run_dir, f"{own.backend}#0")
-        self._lock.take()
-        self._backend = Backend(
-            settings=settings,
-            own=own,
-            driver=killpoints.watched(open_driver(own)),
-            database=database,
-            images=images,
-            copies=threading.Semaphore(own.max_parallel_copies),
-        )
-        self._engine = Engine(self._backend)
+        self._settings = settings
+        self._images = images
+        self._own = own
+        self._slot = None if database.is_sqlite else Slot(database.url, f"{own.backend}#0")
+        self._database = database.guarded(self._verify) if self._slot else database
+        self._backend: Backend
+        self._engine: Engine | None = None
         self._stopping = threading.Event()
         self._started_at = clock.now()
 
     def run(self) -> None:
-        """Report, restore exports, then run flows; the rounds go on in a thread beside."""
+        """Own the backend; then report, restore exports, and run flows. The rounds go on in a thread beside."""
+        if self._slot is not None and not self._slot.take():
+            return
+        engine = self._open()
         self._round()
         self._restore_exports()
         rounds = threading.Thread(target=self._rounds, name=f"{self.name} rounds", daemon=True)
         rounds.start()
-        self._engine.run()
+        engine.run()
         rounds.join()
 
     def stop(self) -> None:
         """Have `run` end."""
         self._stopping.set()
-        self._engine.stop()
+        if self._slot is not None:
+            self._slot.stop()
+        if self._engine is not None:
+            self._engine.stop()
 
     def release(self) -> None:
         """Give the slot to the next owner."""
-        self._lock.release()
+        if self._slot is not None:
+            self._slot.release()
+
+    def _open(self) -> Engine:
+        """Open the storage: nothing of it is touched before the slot is this process's."""
+        self._backend = Backend(
+            settings=self._settings,
+            own=self._own,
+            driver=open_driver(self._own),
+            database=self._database,
+            images=self._images,
+            copies=threading.Semaphore(self._own.max_parallel_copies),
+        )
+        self._engine = engine = Engine(self._backend)
+        if self._stopping.is_set():
+            engine.stop()  # `stop` may have come before there was an engine
+        return engine
+
+    def _verify(self, connection: Connection) -> None:
+        """Goes before each transaction: one who has lost the slot ends, and writes nothing."""
+        assert self._slot is not None
+        try:
+            self._slot.verify(connection)
+        except LostSlot as lost:
+            end_process(str(lost))
 
     def _rounds(self) -> None:
         interval = self._backend.settings.backend_stats_polling_interval

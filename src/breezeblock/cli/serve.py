@@ -18,7 +18,7 @@ import click
 from breezeblock import commands
 from breezeblock.cli import options
 from breezeblock.errors import ConfigError
-from breezeblock.lockfile import LockFile
+from breezeblock.lockfile import EXIT_LOST_SLOT, LockFile
 
 SHUTDOWN_SECONDS = 10.0
 HEALTHY_SECONDS = 5.0
@@ -80,7 +80,7 @@ class Supervisor:
         if self._ending:
             return
         soon = time.monotonic() - started < HEALTHY_SECONDS
-        if code == options.EXIT_CONFIG or (code > 0 and soon):
+        if code == options.EXIT_CONFIG or (code > 0 and soon and code != EXIT_LOST_SLOT):
             self._end()
             while self._pids:
                 self._reap()

@@ -1,11 +1,17 @@
 """`breezeblock worker`."""
 
+import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import click
 
 from breezeblock.cli import logs, options
+from breezeblock.lockfile import EXIT_LOST_SLOT
+
+GRACE_SECONDS = 8.0
+"""After a SIGTERM, how long a storage's verb may take to come back; then it is left as a crash would leave it."""
 
 
 @click.command()
@@ -15,10 +21,11 @@ from breezeblock.cli import logs, options
 @click.option("--upgrade", is_flag=True, help="Bring the database to this release's tables first.")
 @options.telling_errors
 def command(data_dir: Path, config_files: tuple[Path, ...], names: tuple[str, ...], upgrade: bool) -> None:
-    """Run a worker: it owns backends and runs their flows."""
+    """Run a worker: it owns backends and runs their flows. Where another worker owns one, it stands by to take over."""
     from breezeblock import config
     from breezeblock.db import migrate
     from breezeblock.db.connect import Database
+    from breezeblock.errors import DatabaseUnavailable
     from breezeblock.images.open import open_catalog
     from breezeblock.worker import Worker
 
@@ -29,6 +36,16 @@ def command(data_dir: Path, config_files: tuple[Path, ...], names: tuple[str, ..
     (migrate.upgrade if upgrade else migrate.wait_until_current)(database)
     backends = [settings.backend(name) for name in names] or settings.backends
     worker = Worker(settings, database, open_catalog(settings, database), backends)
+
+    def stop(*_: Any) -> None:
+        worker.stop()
+        signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
-    worker.run()
+        signal.signal(number, stop)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    try:
+        worker.run()
+    except DatabaseUnavailable as error:
+        click.echo(f"breezeblock: {error.message}", err=True)
+        raise SystemExit(EXIT_LOST_SLOT) from error

@@ -4,6 +4,7 @@ SQLite takes one writer at a time and lets the others sleep in growing steps. He
 which the kernel hands on at once, so that many threads and two processes write at the speed of the disk.
 """
 
+import copy
 import fcntl
 import os
 import threading
@@ -18,6 +19,7 @@ from breezeblock import killpoints
 from breezeblock.errors import DatabaseUnavailable
 
 AfterCommit = Callable[[], None]
+Guard = Callable[[Connection], None]
 
 
 class Database:
@@ -28,6 +30,13 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite_engine(url, pool_size) if self.is_sqlite else _postgresql_engine(url, pool_size)
         self._turn = WriteTurn(str(sa.make_url(url).database) + ".turn") if self.is_sqlite else None
+        self._guard: Guard | None = None
+
+    def guarded(self, guard: Guard) -> "Database":
+        """The same database, for one who may write only as long as `guard(connection)`, called first, does not raise."""
+        guarded = copy.copy(self)
+        guarded._guard = guard
+        return guarded
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

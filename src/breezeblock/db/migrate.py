@@ -1,6 +1,7 @@
 """Bring a database to this release's tables (alembic)."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from breezeblock.db.connect import Database
 from breezeblock.db.tables import metadata, volume_types
-from breezeblock.errors import ConfigError
+from breezeblock.errors import ConfigError, DatabaseUnavailable
 from breezeblock.model import clock
 
 HEAD = "0001"
@@ -16,6 +17,7 @@ HEAD = "0001"
 
 DEFAULT_TYPE_ID = "00000000-0000-4000-8000-000000000010"
 LOOK_SECONDS = 0.02
+RETRY_SECONDS = 0.2
 WAIT_SECONDS = 60.0
 
 
@@ -26,9 +28,9 @@ def is_current(database: Database) -> bool:
 
 
 def wait_until_current(database: Database) -> None:
-    """Wait for the process that brings the tables up. Raises `ConfigError` when it does not come."""
+    """Wait for the process that brings the tables up, and for the database. Raises `ConfigError` when it does not come."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while not is_current(database):
+    while not _until_reached(database, is_current, deadline):
         if time.monotonic() > deadline:
             raise ConfigError("The database has not the tables of this release; run: breezeblock db upgrade")
         time.sleep(LOOK_SECONDS)
@@ -36,7 +38,7 @@ def wait_until_current(database: Database) -> None:
 
 def upgrade(database: Database) -> None:
     """Make or change the tables as needed, and the default volume type. Done already is done, also by another process."""
-    if is_current(database):
+    if _until_reached(database, is_current, time.monotonic() + WAIT_SECONDS):
         return
     with database.begin() as connection:
         version = _version(connection)
@@ -44,6 +46,17 @@ def upgrade(database: Database) -> None:
             _make_tables(connection)
         elif version != HEAD:
             _migrate(connection)
+
+
+def _until_reached(database: Database, call: Callable[[Database], bool], deadline: float) -> bool:
+    """What `call` answers, once the database can be reached: it may be starting, as this process is."""
+    while True:
+        try:
+            return call(database)
+        except DatabaseUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
 
 
 def _version(connection: Connection) -> str | None:

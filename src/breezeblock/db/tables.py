@@ -322,6 +322,19 @@ flow_checkpoints = sa.Table(
 )
 """What a durable step of a live flow answered, so that it is not done again."""
 
+slots = sa.Table(
+    "slots",
+    metadata,
+    _text("slot", primary_key=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    _text("host", required=True),
+    _text("machine", required=True),
+    sa.Column("pid", sa.Integer),
+    sa.Column("process_started", sa.BigInteger, nullable=False),
+    _text("taken_at", required=True),
+)
+"""Who owns a slot, PostgreSQL only; each owner has an epoch of its own. No pid: it was given back."""
+
 events = sa.Table(
     "events",
     metadata,
