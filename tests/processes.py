@@ -50,6 +50,11 @@ class Server:
         """The program's process id."""
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the program has ended, by itself or not."""
+        return self._process.poll() is not None
+
     def wait_for(self, url: str, seconds: float = 120) -> None:
         """Wait until `url` answers with any HTTP status below 500. Raises `ServerFailed`, the program being ended."""
         deadline = time.monotonic() + seconds
@@ -60,6 +65,10 @@ class Server:
                 self.kill()
                 raise ServerFailed(f"{self.name} does not answer at {url} after {seconds:.0f} s:\n{self._tail()}")
             time.sleep(0.05)
+
+    def wait(self, seconds: float = 60) -> int:
+        """How the program ended, by itself: its exit code, or less than zero for a signal. Raises `TimeoutExpired`."""
+        return self._process.wait(seconds)
 
     def kill(self) -> None:
         """End the program by SIGKILL, as a crash would."""

@@ -6,7 +6,10 @@ point is one comparison.
 
     BREEZEBLOCK_KILL_AT=NAME[:N[:TIMES]]   die when the N-th passing of that point, in one process, is reached, TIMES times
     BREEZEBLOCK_KILL_DIR=DIRECTORY         remembers how often that was, so that the next process passes; its file `armed`
-                                           takes the place of BREEZEBLOCK_KILL_AT, its file `reached` gets each name
+                                           takes the place of BREEZEBLOCK_KILL_AT and may be changed at any time; its
+                                           file `reached` gets the name of each point passed
+
+Several points may be armed at once, with blanks between them.
 """
 
 import functools
@@ -141,25 +144,25 @@ def _pass(name: str) -> None:
     with _lock:
         if _DIRECTORY is not None:
             _append("reached", f"{name}\n")
-        armed = _armed()
-        wanted, number, times = [*armed.split(":"), "1", "1"][:3]
-        if wanted != name:
-            return
-        _passed[armed] += 1
-        if _passed[armed] >= int(number) and _fired(armed) < int(times):
-            if _DIRECTORY is not None:
-                _append("fired", f"{armed}\n")
-            os.kill(os.getpid(), signal.SIGKILL)
+        for armed in _armed():
+            wanted, number, times = [*armed.split(":"), "1", "1"][:3]
+            if wanted != name:
+                continue
+            _passed[armed] += 1
+            if _passed[armed] >= int(number) and _fired(armed) < int(times):
+                if _DIRECTORY is not None:
+                    _append("fired", f"{armed}\n")
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _armed() -> str:
-    """`NAME[:N[:TIMES]]`, and after that what makes the arming one of its own."""
+def _armed() -> list[str]:
+    """All that is armed: `NAME[:N[:TIMES]]`, and after that, by another colon, what tells one arming from the next."""
     if _DIRECTORY is None:
-        return _AT or ""
+        return (_AT or "").split()
     try:
-        return (Path(_DIRECTORY) / "armed").read_text().strip()
+        return (Path(_DIRECTORY) / "armed").read_text().split()
     except FileNotFoundError:
-        return _AT or ""
+        return (_AT or "").split()
 
 
 def _fired(armed: str) -> int:

@@ -1,0 +1,367 @@
+"""What is asked while processes die: each create by source and rung, and the other verbs.
+
+A scenario prepares, asks once, and then tells what came of it; it raises where that is neither the whole nor nothing.
+`again` is what a client does whose API died before it took the request.
+"""
+
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+
+from breezeblock.db import tables
+from breezeblock.errors import NotFound
+from tests.kill.world import EMPTY_SHA, PAYLOAD_SHA, World
+
+CONNECTOR = {"host": "client", "ip": "127.0.0.1"}
+
+
+def fresh() -> str:
+    return f"v{uuid.uuid4().hex[:10]}"
+
+
+class Base:
+    """What stands ready on a world for all scenarios."""
+
+    def __init__(self, world: World):
+        self.image = world.image()
+        self.qcow2 = world.image("qcow2")
+        self.volumes, self.snapshots = {}, {}
+        for backend in ("sim", "dir"):
+            kind = "replicated" if backend == "sim" else backend
+            self.volumes[backend] = world.made(
+                "volumes", size=1, name=f"base-{backend}", imageRef=self.image, volume_type=kind
+            )
+            self.snapshots[backend] = world.made("snapshots", volume_id=self.volumes[backend], name=f"base-{backend}")
+        self.backup = world.made("backups", volume_id=self.volumes["sim"], name="base")
+        self.image_volume = world.image(location=f"cinder://{self.volumes['sim']}")
+        with world.database.begin() as connection:  # the project that images belong to
+            owner = sa.select(tables.images.c.owner).where(tables.images.c.id == self.image_volume)
+            volume = tables.volumes
+            changed = sa.update(volume).where(volume.c.id == self.volumes["sim"])
+            connection.execute(changed.values(metadata={"image_owner": connection.execute(owner).scalar_one()}))
+        world.wait(
+            lambda: world.call("GET", f"/volumes/{self.volumes['sim']}/replication")["replication"]["last_in_step_at"]
+        )
+        world.settle()
+
+
+class Create:
+    """A volume of some source: available with its content, or in error with nothing left; then deleted without trace."""
+
+    outcomes = {"available"}
+
+    def __init__(self, name: str, volume_type: str, content: str, source, size: int = 1, outcomes=("available",)):
+        self.name, self.volume_type, self.content_sha, self.source, self.size = (
+            name,
+            volume_type,
+            content,
+            source,
+            size,
+        )
+        self.outcomes = set(outcomes)
+
+    def prepare(self, world: World, base: Base) -> dict[str, Any]:
+        source = self.source(world, base)
+        return {"name": fresh(), "size": self.size, "volume_type": self.volume_type, **source}
+
+    def ask(self, world: World, base: Base, state) -> None:
+        world.client.call("POST", "/volumes", {"volume": state})
+
+    def again(self, world: World, base: Base, state) -> None:
+        if world.find("volumes", state["name"]) is None:
+            self.ask(world, base, state)
+
+    def outcome(self, world: World, base: Base, state) -> str:
+        found = world.find("volumes", state["name"])
+        assert found is not None
+        operations = world.call("GET", f"/operations?resource_id={found['id']}")["operations"]
+        assert len(operations) == 1, operations
+        if found["status"] == "available":
+            assert world.content(found["id"]) == self.content_sha, "another content"
+            assert found["size"] == self.size
+        else:
+            assert found["status"] == "error", found["status"]
+            assert operations[0]["message"], operations
+        return found["status"]
+
+    def clean(self, world: World, base: Base, state) -> None:
+        world.remove("volumes", world.find("volumes", state["name"])["id"])
+        assert world.find("volumes", state["name"]) is None
+
+
+class Verb:
+    """Something done to a volume of its own, that holds the payload."""
+
+    outcomes = {"done"}
+
+    def __init__(self, name: str, backend: str):
+        self.name, self.backend = name, backend
+
+    def prepare(self, world: World, base: Base) -> dict[str, Any]:
+        return {"volume": self.clone(world, base)}
+
+    def clone(self, world: World, base: Base, volume_type: str | None = None) -> str:
+        source = base.volumes[self.backend]
+        kind = volume_type or self.backend
+        volume_id: str = world.made("volumes", size=1, name=fresh(), source_volid=source, volume_type=kind)
+        return volume_id
+
+    def ask(self, world: World, base: Base, state) -> None:
+        raise NotImplementedError
+
+    def is_asked(self, world: World, base: Base, state) -> bool:
+        raise NotImplementedError
+
+    def again(self, world: World, base: Base, state) -> None:
+        if not self.is_asked(world, base, state):
+            self.ask(world, base, state)
+
+    def outcome(self, world: World, base: Base, state) -> str:
+        volume = world.call("GET", f"/volumes/{state['volume']}")["volume"]
+        assert volume["status"] == "available", volume
+        assert world.content(state["volume"]) == PAYLOAD_SHA, "another content"
+        return "done"
+
+    def clean(self, world: World, base: Base, state) -> None:
+        world.remove("volumes", state["volume"])
+
+
+def is_gone(world: World, kind: str, resource_id: str) -> bool:
+    try:
+        world.call("GET", f"/{kind}/{resource_id}")
+    except NotFound:
+        return True
+    return False
+
+
+class Delete(Verb):
+    """A volume with all that hangs on it."""
+
+    def prepare(self, world, base):
+        state = {"volume": self.clone(world, base, "replicated" if self.backend == "sim" else None)}
+        state["snapshot"] = world.made("snapshots", volume_id=state["volume"], name=fresh())
+        if self.backend == "sim":
+            world.request_refresh(state["volume"])
+            world.settle()
+        return state
+
+    def ask(self, world, base, state):
+        world.client.call("DELETE", f"/volumes/{state['volume']}?cascade=true")
+
+    def is_asked(self, world, base, state):
+        return is_gone(world, "volumes", state["volume"])
+
+    def outcome(self, world, base, state):
+        assert is_gone(world, "volumes", state["volume"])
+        assert is_gone(world, "snapshots", state["snapshot"])
+        return "done"
+
+    def clean(self, world, base, state):
+        pass
+
+
+class Extend(Verb):
+    def ask(self, world, base, state):
+        world.client.call("POST", f"/volumes/{state['volume']}/action", {"os-extend": {"new_size": 2}})
+
+    def is_asked(self, world, base, state):
+        return world.call("GET", f"/volumes/{state['volume']}")["volume"]["size"] == 2
+
+
+class CreateSnapshot(Verb):
+    def prepare(self, world, base):
+        return {**super().prepare(world, base), "name": fresh()}
+
+    def ask(self, world, base, state):
+        world.client.call(
+            "POST", "/snapshots", {"snapshot": {"volume_id": state["volume"], "name": state["name"], "force": True}}
+        )
+
+    def is_asked(self, world, base, state):
+        return world.find("snapshots", state["name"]) is not None
+
+    def outcome(self, world, base, state):
+        snapshot = world.find("snapshots", state["name"])
+        assert snapshot["status"] == "available", snapshot
+        copy = world.made("volumes", snapshot_id=snapshot["id"], name=fresh(), volume_type=self.backend)
+        assert world.content(copy) == PAYLOAD_SHA
+        world.remove("volumes", copy)
+        world.remove("snapshots", snapshot["id"])
+        return super().outcome(world, base, state)
+
+
+class DeleteSnapshot(Verb):
+    def prepare(self, world, base):
+        state = super().prepare(world, base)
+        return {**state, "snapshot": world.made("snapshots", volume_id=state["volume"], name=fresh())}
+
+    def ask(self, world, base, state):
+        world.client.call("DELETE", f"/snapshots/{state['snapshot']}")
+
+    def is_asked(self, world, base, state):
+        return is_gone(world, "snapshots", state["snapshot"])
+
+    def outcome(self, world, base, state):
+        assert is_gone(world, "snapshots", state["snapshot"])
+        return super().outcome(world, base, state)
+
+
+class CreateBackup(CreateSnapshot):
+    def ask(self, world, base, state):
+        world.client.call("POST", "/backups", {"backup": {"volume_id": state["volume"], "name": state["name"]}})
+
+    def is_asked(self, world, base, state):
+        return world.find("backups", state["name"]) is not None
+
+    def outcome(self, world, base, state):
+        backup = world.find("backups", state["name"])
+        assert backup["status"] == "available", backup
+        copy = world.made("volumes", size=1, backup_id=backup["id"], name=fresh(), volume_type=self.backend)
+        assert world.content(copy) == PAYLOAD_SHA
+        world.remove("volumes", copy)
+        world.remove("backups", backup["id"])
+        return Verb.outcome(self, world, base, state)
+
+
+class RestoreBackup(Verb):
+    def prepare(self, world, base):
+        return {"volume": world.made("volumes", size=1, name=fresh(), volume_type=self.backend)}
+
+    def ask(self, world, base, state):
+        world.client.call("POST", f"/backups/{base.backup}/restore", {"restore": {"volume_id": state["volume"]}})
+
+    def is_asked(self, world, base, state):
+        return world.content(state["volume"]) == PAYLOAD_SHA
+
+
+class DeleteBackup(Verb):
+    def prepare(self, world, base):
+        state = super().prepare(world, base)
+        return {**state, "backup": world.made("backups", volume_id=state["volume"], name=fresh())}
+
+    def ask(self, world, base, state):
+        world.client.call("DELETE", f"/backups/{state['backup']}")
+
+    def is_asked(self, world, base, state):
+        return is_gone(world, "backups", state["backup"])
+
+    def outcome(self, world, base, state):
+        assert is_gone(world, "backups", state["backup"])
+        return super().outcome(world, base, state)
+
+
+class Connect(Verb):
+    """An attachment that is connected: exported, and free again when it is deleted."""
+
+    def prepare(self, world, base):
+        state = super().prepare(world, base)
+        body = {"attachment": {"volume_uuid": state["volume"]}}
+        return {**state, "attachment": world.call("POST", "/attachments", body)["attachment"]["id"]}
+
+    def ask(self, world, base, state):
+        world.client.call("PUT", f"/attachments/{state['attachment']}", {"attachment": {"connector": CONNECTOR}})
+
+    def is_asked(self, world, base, state):
+        return bool(self.shown(world, state)["connection_info"])
+
+    def shown(self, world, state):
+        return world.call("GET", f"/attachments/{state['attachment']}")["attachment"]
+
+    def outcome(self, world, base, state):
+        assert self.shown(world, state)["connection_info"]
+        world.call("DELETE", f"/attachments/{state['attachment']}")
+        return super().outcome(world, base, state)
+
+
+class Disconnect(Connect):
+    def prepare(self, world, base):
+        state = super().prepare(world, base)
+        Connect.ask(self, world, base, state)
+        return state
+
+    def ask(self, world, base, state):
+        world.client.call("DELETE", f"/attachments/{state['attachment']}")
+
+    def is_asked(self, world, base, state):
+        return is_gone(world, "attachments", state["attachment"])
+
+    def outcome(self, world, base, state):
+        assert is_gone(world, "attachments", state["attachment"])
+        return Verb.outcome(self, world, base, state)
+
+
+class RefreshReplica(Verb):
+    """Asked by the rounds of the worker, for a volume whose replica is not in step."""
+
+    def prepare(self, world, base):
+        return {"volume": self.clone(world, base)}
+
+    def ask(self, world, base, state):
+        with world.database.begin() as connection:
+            changed = sa.update(tables.volumes).where(tables.volumes.c.id == state["volume"])
+            connection.execute(changed.values(replication_status="enabled", replicated_at=None))
+        world.wait(lambda: self.in_step_at(world, state))
+
+    def again(self, world, base, state):
+        pass
+
+    def in_step_at(self, world, state):
+        found = world.call("GET", f"/volumes/{state['volume']}/replication")["replication"]
+        return found["last_in_step_at"]
+
+    def outcome(self, world, base, state):
+        assert self.in_step_at(world, state)
+        copy = world.made("volumes", size=1, source_replica=state["volume"], name=fresh(), volume_type="sim")
+        assert world.content(copy) == PAYLOAD_SHA
+        world.remove("volumes", copy)
+        return super().outcome(world, base, state)
+
+
+def of_cached_image(world: World, base: Base) -> dict[str, Any]:
+    image = world.image()
+    filler = world.made("volumes", size=1, name=fresh(), imageRef=image, volume_type="sim")
+    world.remove("volumes", filler)
+    return {"imageRef": image}
+
+
+SCENARIOS: dict[str, Create | Verb] = {
+    one.name: one
+    for one in [
+        Create("raw", "sim", EMPTY_SHA, lambda w, b: {}),
+        Create("raw-dir", "dir", EMPTY_SHA, lambda w, b: {}),
+        Create("snap", "sim", PAYLOAD_SHA, lambda w, b: {"snapshot_id": b.snapshots["sim"]}),
+        Create("snap-dir", "dir", PAYLOAD_SHA, lambda w, b: {"snapshot_id": b.snapshots["dir"]}),
+        Create("source_vol", "sim", PAYLOAD_SHA, lambda w, b: {"source_volid": b.volumes["sim"]}),
+        Create("source_vol-dir", "dir", PAYLOAD_SHA, lambda w, b: {"source_volid": b.volumes["dir"]}),
+        Create("source_replica", "sim", PAYLOAD_SHA, lambda w, b: {"source_replica": b.volumes["sim"]}),
+        Create("backup", "sim", PAYLOAD_SHA, lambda w, b: {"backup_id": b.backup}),
+        Create("backup-dir", "dir", PAYLOAD_SHA, lambda w, b: {"backup_id": b.backup}),
+        Create("driver_clone", "cloning", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}),
+        Create("driver_clone-dir", "dir", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}),
+        Create("image_volume", "sim", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image_volume}),
+        Create("cached-fill", "sim", PAYLOAD_SHA, lambda w, b: {"imageRef": w.image()}),
+        Create("cached-hit", "sim", PAYLOAD_SHA, of_cached_image),
+        Create("download", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}, size=2),
+        Create("download-qcow2", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}),
+        Create("reschedule", "pair", EMPTY_SHA, lambda w, b: {}),
+        Create("undo", "broken", EMPTY_SHA, lambda w, b: {}, outcomes=("error",)),
+        Delete("delete", "sim"),
+        Delete("delete-dir", "dir"),
+        Extend("extend", "sim"),
+        Extend("extend-dir", "dir"),
+        CreateSnapshot("snapshot", "sim"),
+        CreateSnapshot("snapshot-dir", "dir"),
+        DeleteSnapshot("delete_snapshot", "sim"),
+        DeleteSnapshot("delete_snapshot-dir", "dir"),
+        CreateBackup("create_backup", "sim"),
+        RestoreBackup("restore_backup", "sim"),
+        RestoreBackup("restore_backup-dir", "dir"),
+        DeleteBackup("delete_backup", "sim"),
+        Connect("connect", "sim"),
+        Connect("connect-dir", "dir"),
+        Disconnect("disconnect", "sim"),
+        Disconnect("disconnect-dir", "dir"),
+        RefreshReplica("refresh_replica", "sim"),
+    ]
+}

@@ -1,0 +1,336 @@
+"""A service of real processes that are killed at named points and started again, and looks at everything it leaves."""
+
+import contextlib
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import msgspec
+import sqlalchemy as sa
+
+from breezeblock import config
+from breezeblock.cli.client import Client
+from breezeblock.context import admin_context
+from breezeblock.db import operations, tables, volumes
+from breezeblock.db.connect import Database
+from breezeblock.drivers.registry import open_driver
+from breezeblock.errors import ServiceUnavailable
+from breezeblock.exports.nbd import NbdExports
+from breezeblock.model.states import PASSING
+from scripts.service import ServiceFailed
+from tests.processes import Server, free_port
+
+PROGRAM = Path(sys.executable).with_name("breezeblock")
+BACKENDS = ("sim", "plain", "cloning", "flaky", "spare", "broken", "dir")
+SECONDS = 60
+LOOK_SECONDS = 0.02
+CONF = """
+[DEFAULT]
+enabled_backends = {backends}
+host = here
+osapi_volume_listen_port = {port}
+allowed_direct_url_schemes = cinder
+backend_stats_polling_interval = 5
+[database]
+connection = {database_url}
+[sim]
+volume_driver = simulated
+simulated_replication = true
+image_volume_cache_max_count = 1
+[plain]
+volume_driver = simulated
+image_volume_cache_enabled = false
+[cloning]
+volume_driver = simulated
+simulated_clone_image = true
+[flaky]
+volume_driver = simulated
+volume_backend_name = pair
+simulated_capacity_gb = 5000
+simulated_failures = create_volume:error:200
+[spare]
+volume_driver = simulated
+volume_backend_name = pair
+simulated_capacity_gb = 500
+[broken]
+volume_driver = simulated
+simulated_failures = create_volume:error:200
+[dir]
+volume_driver = directory
+directory_path = {volumes}
+"""
+TYPES = {name: {"volume_backend_name": name} for name in ("sim", "plain", "cloning", "broken", "dir", "pair")} | {
+    "replicated": {"volume_backend_name": "sim", "replication_enabled": "<is> True"}
+}
+PAYLOAD = random.Random(3).randbytes((5 << 20) + 4096)  # 6 pieces of an image, 2 chunks of a backup
+PAYLOAD_SHA = hashlib.sha256(PAYLOAD).hexdigest()
+EMPTY_SHA = hashlib.sha256(b"").hexdigest()
+ENDED = {"succeeded", "failed", "cancelled"}
+
+
+class World:
+    """API and worker on one data directory, with kill points enabled."""
+
+    def __init__(self, directory: Path, database_url: str | None = None):
+        self.data_dir = directory / "data"
+        self.kill_dir = directory / "kill"
+        for path in (self.data_dir, self.kill_dir):
+            path.mkdir(parents=True, mode=0o700)
+        self.port = free_port()
+        url = database_url or f"sqlite:///{self.data_dir / 'breezeblock.db'}"
+        conf = CONF.format(
+            backends=", ".join(BACKENDS), port=self.port, database_url=url, volumes=self.data_dir / "volumes"
+        )
+        (self.data_dir / "breezeblock.conf").write_text(conf)
+        self.log = directory / "log"
+        self.stopping = False
+        self.kills = 0
+        self._servers: dict[str, Server] = {}
+        self._keeper = threading.Thread(target=self._keep)
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        for role in ("worker", "api"):
+            self._start(role)
+        self.wait_for_api()
+        self._keeper.start()
+        self.settings = config.load(self.data_dir)
+        self.database = Database(self.settings.database_url)
+        self.client = Client(self.data_dir)
+        self.wait(lambda: len(self.client.call("GET", "/scheduler-stats/get_pools")["pools"]) == len(BACKENDS))
+        apart = self.data_dir.parent / "reader"  # exports belong to the worker alone
+        own = {name: self.settings.backend(name) for name in BACKENDS}
+        self.drivers = {
+            name: open_driver(msgspec.structs.replace(one, data_dir=apart) if name == "dir" else one)
+            for name, one in own.items()
+        }
+        for name, specs in TYPES.items():
+            self.client.call("POST", "/types", {"volume_type": {"name": name, "extra_specs": specs}})
+
+    def wait_for_api(self) -> None:
+        self._servers["api"].wait_for(f"http://127.0.0.1:{self.port}/healthcheck")
+
+    def _start(self, role: str) -> None:
+        argv: list[str | Path] = [PROGRAM, role, "--data-dir", self.data_dir, *(["--upgrade"] * (role == "worker"))]
+        self._servers[role] = Server(argv, self.log, env={"BREEZEBLOCK_KILL_DIR": str(self.kill_dir)})
+
+    def _keep(self) -> None:
+        """Start again what dies."""
+        while not self.stopping:
+            with self._lock:
+                for role, server in self._servers.items():
+                    if server.has_ended and not self.stopping:
+                        self._start(role)
+            time.sleep(LOOK_SECONDS)
+
+    def stop(self) -> None:
+        with self._lock:
+            self.stopping = True
+        self._keeper.join()
+        for server in self._servers.values():
+            server.stop()
+        self.database.close()
+        self.drivers["dir"].close()
+        exports = NbdExports(self.data_dir / "run" / "nbd" / "dir")
+        exports.adopt()
+        exports.shutdown()
+
+    def kill(self, role: str) -> None:
+        with self._lock:
+            self._servers[role].kill()
+
+    # arming
+
+    def arm(self, *points: str) -> str:
+        """Arm points `NAME:N:TIMES`; the token that tells this arming from others."""
+        token = uuid.uuid4().hex[:8]
+        new = self.kill_dir / "armed.new"
+        new.write_text(" ".join(f"{point}:{token}" for point in points))
+        new.rename(self.kill_dir / "armed")
+        return token
+
+    def disarm(self) -> None:
+        (self.kill_dir / "armed").unlink(missing_ok=True)
+
+    def fired(self, token: str) -> int:
+        path = self.kill_dir / "fired"
+        return path.read_text().count(token) if path.exists() else 0
+
+    def forget_reached(self) -> None:
+        (self.kill_dir / "reached").unlink(missing_ok=True)
+
+    def reached(self) -> list[str]:
+        path = self.kill_dir / "reached"
+        return path.read_text().splitlines() if path.exists() else []
+
+    # asking
+
+    def wait(self, done, seconds: float = SECONDS):
+        deadline = time.monotonic() + seconds
+        while not (found := done()):
+            assert time.monotonic() < deadline, f"took too long; {self.tail()}"
+            time.sleep(LOOK_SECONDS)
+        return found
+
+    def tail(self) -> str:
+        return f"requests {self.requests()}\n" + self.log.read_text(errors="replace")[-3000:]
+
+    def call(self, method: str, path: str, body=None):
+        """A call by somebody who tries again until the API answers at all."""
+        deadline = time.monotonic() + SECONDS
+        while True:
+            try:
+                return self.client.call(method, path, body)
+            except ServiceUnavailable:
+                assert time.monotonic() < deadline, self.tail()
+                time.sleep(LOOK_SECONDS)
+
+    def find(self, kind: str, name: str):
+        """The resource of that name, or None."""
+        listed = self.call("GET", f"/{kind}/detail?all_tenants=1&limit=1000")[kind]
+        found = [one for one in listed if one["name"] == name]
+        assert len(found) <= 1, found
+        return found[0] if found else None
+
+    def requests(self) -> list[str]:
+        with self.database.read() as connection:
+            rows = connection.execute(sa.select(tables.flow_requests.c.flow, tables.flow_requests.c.attempts))
+            return [f"{row.flow}:{row.attempts}" for row in rows]
+
+    def settle(self) -> None:
+        """Wait until no flow is left."""
+        self.wait(lambda: not self.requests())
+
+    def made(self, kind: str, **fields):
+        """Make a resource and wait until it is available; its id."""
+        key = kind.removesuffix("s")
+        resource_id = self.call("POST", f"/{kind}", {key: fields})[key]["id"]
+        self.settle()
+        found = self.call("GET", f"/{kind}/{resource_id}")[key]
+        assert found["status"] == "available", (found, self.tail())
+        return resource_id
+
+    def remove(self, kind: str, resource_id: str) -> None:
+        self.call("DELETE", f"/{kind}/{resource_id}")
+        self.settle()
+
+    def image(self, disk_format: str = "raw", location: str | None = None) -> str:
+        """An image with the payload; with a location of its own where told."""
+        import http.client
+        import json
+
+        content = PAYLOAD if disk_format == "raw" else self._qcow2()
+        image_id = str(uuid.uuid4())
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        body = {"id": image_id, "name": image_id, "disk_format": disk_format, "container_format": "bare"}
+        for method, path, sent, kind in (
+            ("POST", "", json.dumps(body).encode(), "application/json"),
+            ("PUT", f"/{image_id}/file", content, "application/octet-stream"),
+        ):
+            connection.request(method, f"/image/v2/images{path}", sent, {"Content-Type": kind})
+            answer = connection.getresponse()
+            told = answer.read()
+            if answer.status >= 300:
+                raise ServiceFailed(told.decode(errors="replace"))
+        connection.close()
+        if location:
+            with self.database.begin() as changing:
+                changed = sa.update(tables.images).where(tables.images.c.id == image_id)
+                changing.execute(changed.values(locations=[{"url": location, "metadata": {}}]))
+        return image_id
+
+    def _qcow2(self) -> bytes:
+        raw, made = self.data_dir.parent / "payload.raw", self.data_dir.parent / "payload.qcow2"
+        if not made.exists():
+            raw.write_bytes(PAYLOAD)
+            subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, made], check=True)
+        return made.read_bytes()
+
+    def request_refresh(self, volume_id: str) -> None:
+        """What the worker's rounds ask for when a replica is old."""
+        with self.database.begin() as connection:
+            operations.request_flow(
+                connection,
+                admin_context(),
+                "refresh_replica",
+                operation_id=str(uuid.uuid4()),
+                resource=volumes.get(connection, volume_id),
+                arguments={"volume_id": volume_id},
+            )
+
+    # looking
+
+    def content(self, volume_id: str) -> str:
+        """SHA-256 of the volume's bytes up to the last that is not zero, read by its driver."""
+        with self.database.read() as connection:
+            volume = volumes.get(connection, volume_id)
+        digest, pending = hashlib.sha256(), 0
+        driver = self.drivers[(volume.host or "").partition("@")[2].partition("#")[0]]
+        with driver.open_volume(volume) as source:
+            assert source.size == volume.size_bytes, (source.size, volume.size)
+            for extent in source.extents():
+                if not extent.data:
+                    pending += extent.length
+                    continue
+                for offset in range(extent.offset, extent.offset + extent.length, 1 << 20):
+                    data = source.pread(min(1 << 20, extent.offset + extent.length - offset), offset)
+                    kept = data.rstrip(b"\0")
+                    if kept:
+                        digest.update(bytes(pending))
+                        digest.update(kept)
+                        pending = 0
+                    pending += len(data) - len(kept)
+        return digest.hexdigest()
+
+    def complaints(self) -> list[str]:
+        """All that is not as it should be when nothing runs: passing states, and storage that no row knows or misses."""
+        found = [f"flow request {one} is left" for one in self.requests()]
+        with self.database.read() as connection:
+            for table in (tables.volumes, tables.snapshots, tables.backups):
+                for row in connection.execute(sa.select(table.c.id, table.c.status)):
+                    if row.status in PASSING:
+                        found.append(f"{table.name} {row.id} is {row.status}")
+            for row in connection.execute(sa.select(tables.operations)):
+                if row.state not in ENDED:
+                    found.append(f"operation {row.kind} {row.id} is {row.state}")
+            if connection.execute(sa.select(sa.func.count()).select_from(tables.flow_checkpoints)).scalar_one():
+                found.append("checkpoints are left")
+            known = {name: set() for name in BACKENDS}
+            for table, prefix in ((tables.volumes, "volume"), (tables.snapshots, "snapshot")):
+                for row in connection.execute(sa.select(table.c.id, table.c.host, table.c.status)):
+                    if row.status != "error":
+                        known[row.host.partition("@")[2].partition("#")[0]].add(f"{prefix}-{row.id}")
+            kept = {f"backup-{row.id}" for row in connection.execute(sa.select(tables.backups.c.id))}
+        for name, driver in self.drivers.items():
+            there = set(driver.list_objects())
+            found += [f"{name} has {one}, which no row knows" for one in sorted(there - known[name])]
+            found += [f"{name} misses {one}" for one in sorted(known[name] - there)]
+        store = self.data_dir / "backups"
+        stored = set(os.listdir(store)) if store.exists() else set()
+        found += [f"the backup store has {one}, which no row knows" for one in sorted(stored - kept)]
+        return found + self.doctor()
+
+    def doctor(self) -> list[str]:
+        """What `breezeblock doctor` finds."""
+        from breezeblock.cli.main import COMMANDS
+
+        if "doctor" not in COMMANDS:
+            return []
+        run = subprocess.run(
+            [PROGRAM, "doctor", "--data-dir", self.data_dir], capture_output=True, text=True, check=False
+        )
+        return [f"doctor: {run.stdout}{run.stderr}"] if run.returncode else []
+
+
+def attempt(call) -> bool:
+    """Whether somebody got an answer; False when the API died over it."""
+    with contextlib.suppress(ServiceUnavailable):
+        call()
+        return True
+    return False
