@@ -133,7 +133,7 @@ class _Owned:
         self._backend = Backend(
             settings=self._settings,
             own=self._own,
-            driver=open_driver(self._own),
+            driver=killpoints.watched(open_driver(self._own)),
             database=self._database,
             images=self._images,
             copies=threading.Semaphore(self._own.max_parallel_copies),
