@@ -16,6 +16,7 @@ import zstandard
 from breezeblock.errors import BackendNotFound, BackendOutOfSpace, DriverError
 
 CHUNK_BYTES = 4 << 20
+PREFIX = "backup-"
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
@@ -76,6 +77,11 @@ class DirectoryStore:
                 raise DriverError(f"Backup {backup_id}: chunk {chunk.sha256} is damaged.")
             yield chunk.offset, content
 
+    def stored(self) -> dict[str, bool]:
+        """All backups there is something of, by id, and whether each is finished."""
+        folders = [path for path in self._root.iterdir() if path.name.startswith(PREFIX)]
+        return {path.name.removeprefix(PREFIX): (path / "manifest.json").exists() for path in folders}
+
     def delete(self, backup_id: str) -> None:
         """Remove a backup, the manifest first; gone is done."""
         folder = self._folder(backup_id)
@@ -84,7 +90,7 @@ class DirectoryStore:
             shutil.rmtree(folder)
 
     def _folder(self, backup_id: str) -> Path:
-        return self._root / f"backup-{backup_id}"
+        return self._root / f"{PREFIX}{backup_id}"
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -161,6 +161,24 @@ class ClonesImages(Protocol):
 
 
 @runtime_checkable
+class Examinable(Protocol):
+    """Optional: what `breezeblock doctor` compares with the rows, beside `list_objects`.
+
+    These verbs and `list_objects` change nothing, and need no `check_for_setup_error`: they are also called in a process
+    that does not own the storage, while the owner works on it.
+    """
+
+    def size_of(self, storage_name: str) -> int:
+        """Bytes that the object really has, measured at its files. Raises `BackendNotFound`."""
+
+    def list_exports(self) -> Iterator[str]:
+        """The `storage_name` of every volume that is exported now."""
+
+    def list_replicas(self) -> Iterator[str]:
+        """The `storage_name` of every volume that there is a replica of, half-made ones with a trailing `.tmp`."""
+
+
+@runtime_checkable
 class Replicates(Protocol):
     """Optional: keeps a replica of volumes elsewhere (Ocata's replication)."""
 

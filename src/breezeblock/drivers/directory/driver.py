@@ -26,6 +26,7 @@ from breezeblock.drivers.directory.lineage import DISK, Lineage, empty_disk, gro
 from breezeblock.drivers.directory.replicas import Replicas
 from breezeblock.drivers.directory.store import Record, Store
 from breezeblock.errors import BackendInUse, ConfigError, NotSupportedByBackend
+from breezeblock.exports import listing
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.model.image import Image
 from breezeblock.model.pool import Pool
@@ -68,6 +69,7 @@ class DirectoryDriver:
         self._store = Store(root.absolute())
         self._bases = Bases(self._store)
         run_dir = settings.data_dir / "run" / "nbd" / settings.name
+        self._run_dir = run_dir
         self._exporting = Exporting(functools.partial(open_exports or NbdExports, run_dir))
         self._max_depth: int = options["directory_max_chain_depth"]
         self._lineage = Lineage(self._store, self._bases, self._exporting, self._max_depth)
@@ -284,6 +286,21 @@ class DirectoryDriver:
         for name in self._store.unfinished():
             if name.startswith(("volume-", "snapshot-")):
                 yield f"{name}.tmp"
+
+    # examination
+
+    def size_of(self, storage_name: str) -> int:
+        """What the topmost file holds: its length where it is raw, what its header says where it is qcow2."""
+        with durable.storage_errors("measure a volume"):
+            return self._lineage.measure(self._store.get(storage_name))
+
+    def list_exports(self) -> Iterator[str]:
+        """As the export daemons say."""
+        return iter(listing.exported_names(self._run_dir))
+
+    def list_replicas(self) -> Iterator[str]:
+        """Every replica, half-made ones with a trailing `.tmp`."""
+        return iter(self._replicas.names() if self._replicas is not None else ())
 
     # replicas
 

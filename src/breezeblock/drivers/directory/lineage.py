@@ -18,7 +18,7 @@ from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.content import Link, copy_chain
 from breezeblock.drivers.directory.exporting import Exporting
 from breezeblock.drivers.directory.store import RECORD, Record, Store, Switch
-from breezeblock.errors import BackendInUse, DriverError
+from breezeblock.errors import BackendInUse, BackendNotFound, DriverError
 
 DISK = "disk"
 FILLING = "filling:"
@@ -97,6 +97,22 @@ class Lineage:
         if record.content.startswith(FILLING):
             raise BackendInUse(f"{name} is being filled, or was not filled to the end.")
         return record
+
+    def measure(self, record: Record) -> int:
+        """Bytes of an object as its own file has them; without a file of its own, as its record says.
+
+        Raises `BackendNotFound` where the file is lost.
+        """
+        if record.disk is None:
+            return record.size
+        path = self._store.disk(record)
+        try:
+            if record.format == "raw":
+                return path.stat().st_size
+            with qcow2.Qcow2File(path) as file:
+                return file.size
+        except FileNotFoundError:
+            raise BackendNotFound(f"The file {path} of {record.name} is lost.") from None
 
     def links(self, name: str) -> list[Link]:
         """The files that it is read from, topmost first. Raises as `whole`."""

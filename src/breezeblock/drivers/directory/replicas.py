@@ -74,6 +74,10 @@ class Replicas:
         """Remove a replica; gone is done."""
         self._lineage.remove(name)
 
+    def names(self) -> list[str]:
+        """All replicas, half-made ones with a trailing `.tmp`."""
+        return [*self._store.published("volumes"), *(f"{name}.tmp" for name in self._store.unfinished())]
+
     def require(self, name: str) -> Record:
         """The replica's record. Raises `BackendNotFound` that says there is none."""
         record = self._store.read(name)

@@ -250,6 +250,27 @@ class SimulatedDriver:
         self._require_replication()
         return self._make_of(volume, f"replica:{source.id}", self.replicas.open(source.storage_name))
 
+    # Optional: examination (contract.Examinable) -----------------------------------------------------------------------
+
+    def size_of(self, storage_name: str) -> int:
+        """The length of the file, whatever the record says."""
+        record = self.volumes.get(storage_name)
+        try:
+            return self.volumes.content(storage_name, record).stat().st_size
+        except FileNotFoundError:
+            raise BackendNotFound(f"The content of {storage_name} is lost.") from None
+
+    def list_exports(self) -> Iterator[str]:
+        """As the records say."""
+        for name in self.volumes.names():
+            record = self.volumes.find(name)
+            if record is not None and record.exported_to:
+                yield name
+
+    def list_replicas(self) -> Iterator[str]:
+        """What lies in the directory of replicas."""
+        return iter(self.replicas.objects())
+
     # Shared by the verbs -----------------------------------------------------------------------------------------------
 
     def _make_of(self, volume: Volume, made_of: str, source: AbstractContextManager[SparseFile]) -> ModelUpdate:

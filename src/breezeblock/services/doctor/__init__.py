@@ -1,0 +1,1 @@
+"""`breezeblock doctor`: compares rows, flows, events, exports and storages, and mends what does not agree."""
