@@ -101,11 +101,10 @@ class Verb:
     def prepare(self, world: World, base: Base) -> dict[str, Any]:
         return {"volume": self.clone(world, base)}
 
-    def clone(self, world: World, base: Base, volume_type: str | None = None) -> str:
+    def clone(self, world, base, volume_type=None):
         source = base.volumes[self.backend]
         kind = volume_type or self.backend
-        volume_id: str = world.made("volumes", size=1, name=fresh(), source_volid=source, volume_type=kind)
-        return volume_id
+        return world.made("volumes", size=1, name=fresh(), source_volid=source, volume_type=kind)
 
     def ask(self, world: World, base: Base, state) -> None:
         raise NotImplementedError
@@ -292,7 +291,7 @@ class Disconnect(Connect):
 
 
 class RefreshReplica(Verb):
-    """Asked by the rounds of the worker, for a volume whose replica is not in step."""
+    """Asked for by the rounds of the worker, for a volume whose replica is not in step."""
 
     def prepare(self, world, base):
         return {"volume": self.clone(world, base)}
@@ -325,43 +324,41 @@ def of_cached_image(world: World, base: Base) -> dict[str, Any]:
     return {"imageRef": image}
 
 
-SCENARIOS: dict[str, Create | Verb] = {
-    one.name: one
-    for one in [
-        Create("raw", "sim", EMPTY_SHA, lambda w, b: {}),
-        Create("raw-dir", "dir", EMPTY_SHA, lambda w, b: {}),
-        Create("snap", "sim", PAYLOAD_SHA, lambda w, b: {"snapshot_id": b.snapshots["sim"]}),
-        Create("snap-dir", "dir", PAYLOAD_SHA, lambda w, b: {"snapshot_id": b.snapshots["dir"]}),
-        Create("source_vol", "sim", PAYLOAD_SHA, lambda w, b: {"source_volid": b.volumes["sim"]}),
-        Create("source_vol-dir", "dir", PAYLOAD_SHA, lambda w, b: {"source_volid": b.volumes["dir"]}),
-        Create("source_replica", "sim", PAYLOAD_SHA, lambda w, b: {"source_replica": b.volumes["sim"]}),
-        Create("backup", "sim", PAYLOAD_SHA, lambda w, b: {"backup_id": b.backup}),
-        Create("backup-dir", "dir", PAYLOAD_SHA, lambda w, b: {"backup_id": b.backup}),
-        Create("driver_clone", "cloning", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}),
-        Create("driver_clone-dir", "dir", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}),
-        Create("image_volume", "sim", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image_volume}),
-        Create("cached-fill", "sim", PAYLOAD_SHA, lambda w, b: {"imageRef": w.image()}),
-        Create("cached-hit", "sim", PAYLOAD_SHA, of_cached_image),
-        Create("download", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}, size=2),
-        Create("download-qcow2", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}),
-        Create("reschedule", "pair", EMPTY_SHA, lambda w, b: {}),
-        Create("undo", "broken", EMPTY_SHA, lambda w, b: {}, outcomes=("error",)),
-        Delete("delete", "sim"),
-        Delete("delete-dir", "dir"),
-        Extend("extend", "sim"),
-        Extend("extend-dir", "dir"),
-        CreateSnapshot("snapshot", "sim"),
-        CreateSnapshot("snapshot-dir", "dir"),
-        DeleteSnapshot("delete_snapshot", "sim"),
-        DeleteSnapshot("delete_snapshot-dir", "dir"),
-        CreateBackup("create_backup", "sim"),
-        RestoreBackup("restore_backup", "sim"),
-        RestoreBackup("restore_backup-dir", "dir"),
-        DeleteBackup("delete_backup", "sim"),
-        Connect("connect", "sim"),
-        Connect("connect-dir", "dir"),
-        Disconnect("disconnect", "sim"),
-        Disconnect("disconnect-dir", "dir"),
-        RefreshReplica("refresh_replica", "sim"),
-    ]
-}
+ALL: list[Create | Verb] = [
+    Create("raw", "sim", EMPTY_SHA, lambda w, b: {}),
+    Create("raw-dir", "dir", EMPTY_SHA, lambda w, b: {}),
+    Create("snap", "sim", PAYLOAD_SHA, lambda w, b: {"snapshot_id": b.snapshots["sim"]}),
+    Create("snap-dir", "dir", PAYLOAD_SHA, lambda w, b: {"snapshot_id": b.snapshots["dir"]}),
+    Create("source_vol", "sim", PAYLOAD_SHA, lambda w, b: {"source_volid": b.volumes["sim"]}),
+    Create("source_vol-dir", "dir", PAYLOAD_SHA, lambda w, b: {"source_volid": b.volumes["dir"]}),
+    Create("source_replica", "sim", PAYLOAD_SHA, lambda w, b: {"source_replica": b.volumes["sim"]}),
+    Create("backup", "sim", PAYLOAD_SHA, lambda w, b: {"backup_id": b.backup}),
+    Create("backup-dir", "dir", PAYLOAD_SHA, lambda w, b: {"backup_id": b.backup}),
+    Create("driver_clone", "cloning", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}),
+    Create("driver_clone-dir", "dir", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}),
+    Create("image_volume", "sim", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image_volume}),
+    Create("cached-fill", "sim", PAYLOAD_SHA, lambda w, b: {"imageRef": w.image()}),
+    Create("cached-hit", "sim", PAYLOAD_SHA, of_cached_image),
+    Create("download", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}, size=2),
+    Create("download-qcow2", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}),
+    Create("reschedule", "pair", EMPTY_SHA, lambda w, b: {}),
+    Create("undo", "broken", EMPTY_SHA, lambda w, b: {}, outcomes=("error",)),
+    Delete("delete", "sim"),
+    Delete("delete-dir", "dir"),
+    Extend("extend", "sim"),
+    Extend("extend-dir", "dir"),
+    CreateSnapshot("snapshot", "sim"),
+    CreateSnapshot("snapshot-dir", "dir"),
+    DeleteSnapshot("delete_snapshot", "sim"),
+    DeleteSnapshot("delete_snapshot-dir", "dir"),
+    CreateBackup("create_backup", "sim"),
+    RestoreBackup("restore_backup", "sim"),
+    RestoreBackup("restore_backup-dir", "dir"),
+    DeleteBackup("delete_backup", "sim"),
+    Connect("connect", "sim"),
+    Connect("connect-dir", "dir"),
+    Disconnect("disconnect", "sim"),
+    Disconnect("disconnect-dir", "dir"),
+    RefreshReplica("refresh_replica", "sim"),
+]
+SCENARIOS = {one.name: one for one in ALL}

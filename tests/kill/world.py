@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from breezeblock.cli.client import Client
 from breezeblock.context import admin_context
 from breezeblock.db import operations, tables, volumes
 from breezeblock.db.connect import Database
+from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.drivers.registry import open_driver
 from breezeblock.errors import ServiceUnavailable
 from breezeblock.exports.nbd import NbdExports
@@ -136,7 +138,7 @@ class World:
         for server in self._servers.values():
             server.stop()
         self.database.close()
-        self.drivers["dir"].close()
+        cast(DirectoryDriver, self.drivers["dir"]).close()
         exports = NbdExports(self.data_dir / "run" / "nbd" / "dir")
         exports.adopt()
         exports.shutdown()
@@ -296,16 +298,16 @@ class World:
                 for row in connection.execute(sa.select(table.c.id, table.c.status)):
                     if row.status in PASSING:
                         found.append(f"{table.name} {row.id} is {row.status}")
-            for row in connection.execute(sa.select(tables.operations)):
-                if row.state not in ENDED:
-                    found.append(f"operation {row.kind} {row.id} is {row.state}")
+            for operation in connection.execute(sa.select(tables.operations)):
+                if operation.state not in ENDED:
+                    found.append(f"operation {operation.kind} {operation.id} is {operation.state}")
             if connection.execute(sa.select(sa.func.count()).select_from(tables.flow_checkpoints)).scalar_one():
                 found.append("checkpoints are left")
-            known = {name: set() for name in BACKENDS}
+            known: dict[str, set[str]] = {name: set() for name in BACKENDS}
             for table, prefix in ((tables.volumes, "volume"), (tables.snapshots, "snapshot")):
-                for row in connection.execute(sa.select(table.c.id, table.c.host, table.c.status)):
-                    if row.status != "error":
-                        known[row.host.partition("@")[2].partition("#")[0]].add(f"{prefix}-{row.id}")
+                for row_id, host, status in connection.execute(sa.select(table.c.id, table.c.host, table.c.status)):
+                    if status != "error":
+                        known[host.partition("@")[2].partition("#")[0]].add(f"{prefix}-{row_id}")
             kept = {f"backup-{row.id}" for row in connection.execute(sa.select(tables.backups.c.id))}
         for name, driver in self.drivers.items():
             there = set(driver.list_objects())

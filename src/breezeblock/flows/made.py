@@ -1,5 +1,7 @@
 """What a source or a rung answers."""
 
+from typing import Any
+
 import msgspec
 
 from breezeblock.model.volume import ModelUpdate
@@ -17,3 +19,8 @@ class Declined(msgspec.Struct, frozen=True):
     """A rung did not make the volume, for this reason; the next one is tried. Nothing of it is left."""
 
     reason: str
+
+
+def answer_of(kept: dict[str, Any]) -> Made | Declined:
+    """The answer of a rung, from the plain JSON that a checkpoint kept; only a decline gives a reason."""
+    return msgspec.convert(kept, Declined) if "reason" in kept else msgspec.convert(kept, Made)

@@ -5,12 +5,13 @@ and how long it took, is kept for `explain`. The rungs are the calls of Cinder's
 """
 
 import time
+from typing import Any
 
 from breezeblock import killpoints
 from breezeblock.errors import RECOVERABLE, DriverError
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.image_ladder import Rung, bootable, cached, download, driver_clone, image_volume
-from breezeblock.flows.made import Declined, Made
+from breezeblock.flows.made import Declined, Made, answer_of
 from breezeblock.model import clock
 from breezeblock.model.image import Image
 from breezeblock.model.operation import Answer
@@ -35,7 +36,9 @@ def create(flow: Flow, volume: Volume, spec: FromImage) -> Made:
 def climb(flow: Flow, volume: Volume, image: Image) -> Made:
     """The first rung that makes the volume. The last one never declines: it makes it or raises."""
     for rung in RUNGS:
-        answer = flow.step(f"rung:{rung.name}", try_rung, flow, rung, volume, image, kind=Made | Declined | None)
+        answer: Any = flow.step(f"rung:{rung.name}", try_rung, flow, rung, volume, image)
+        if isinstance(answer, dict):  # of an earlier run of this flow
+            answer = answer_of(answer)
         if isinstance(answer, Made):
             return answer
     raise DriverError(f"No rung of the ladder made volume {volume.id} of image {image.id}.")
