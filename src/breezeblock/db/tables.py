@@ -285,6 +285,7 @@ operations = sa.Table(
     _text("started_at"),
     _text("finished_at"),
     sa.Index(None, "project_id", "created_at", "id"),
+    sa.Index(None, "finished_at"),
 )
 
 flow_requests = sa.Table(
@@ -347,6 +348,16 @@ events = sa.Table(
     _json("payload"),
     _text("created_at", required=True),
     sa.Index(None, "resource_id"),
+    sa.Index(None, "operation_id"),
     sqlite_autoincrement=True,
 )
 """The outbox: what happened, written with the change it tells of."""
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    _text("sink", primary_key=True),
+    sa.Column("last_number", sa.BigInteger, nullable=False),
+    _text("updated_at", required=True),
+)
+"""Up to which number each sink has the events."""
