@@ -2,12 +2,40 @@
 
 from typing import Any
 
+import msgspec
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from breezeblock.db import tables
+from breezeblock.db import horizon, records, tables, wake
 from breezeblock.model import clock
+from breezeblock.model.backup import Backup
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
+
+_table = tables.events
+
+SLOT = "events#0"
+"""Whose owner delivers the events."""
+
+_COLUMNS = [column.name for column in _table.columns if column.name != "number"]
+_INSERT_IN_ORDER = sa.text(
+    f"INSERT INTO events ({', '.join(_COLUMNS)}) SELECT {', '.join(f':{name}' for name in _COLUMNS)} "  # noqa: S608
+    f"FROM pg_advisory_xact_lock_shared({horizon.LOCK[0]}, {horizon.LOCK[1]}), pg_notify(:channel, '')"
+).bindparams(sa.bindparam("payload", type_=tables.Json()))
+"""PostgreSQL: the lock that `horizon` speaks of, the wake and the row in one statement; FROM comes before the number."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `events`. `payload` has Cinder's keys."""
+
+    number: int
+    type: str
+    resource_type: str
+    resource_id: str
+    project_id: str
+    operation_id: str | None
+    payload: dict[str, Any]
+    created_at: str
 
 
 def write(
@@ -20,19 +48,61 @@ def write(
     operation_id: str | None,
     payload: dict[str, Any],
 ) -> None:
-    """Put an event, named as Cinder names its notifications (`volume.create.start`), into the outbox."""
-    connection.execute(
-        tables.events.insert(),
-        {
-            "type": event_type,
-            "resource_type": resource_type,
-            "resource_id": resource_id,
-            "project_id": project_id,
-            "operation_id": operation_id,
-            "payload": payload,
-            "created_at": clock.now(),
-        },
-    )
+    """Put an event, named as Cinder names its notifications (`volume.create.start`), into the outbox; wake the publisher."""
+    values = {
+        "type": event_type,
+        "resource_type": resource_type,
+        "resource_id": resource_id,
+        "project_id": project_id,
+        "operation_id": operation_id,
+        "payload": payload,
+        "created_at": clock.now(),
+    }
+    if connection.dialect.name == "postgresql":
+        connection.execute(_INSERT_IN_ORDER, {**values, "channel": wake.channel(SLOT)})
+    else:
+        connection.execute(_table.insert(), values)
+        wake.wake(connection, SLOT)
+
+
+def after(
+    connection: Connection, number: int, upto: int, *, project_id: str | None = None, limit: int = 100
+) -> list[Event]:
+    """Events above `number` and not above `upto` (a horizon), of one project or of all, in order."""
+    query = sa.select(_table).where(_table.c.number > number, _table.c.number <= upto)
+    if project_id is not None:
+        query = query.where(_table.c.project_id == project_id)
+    return records.fetch_all(connection, query.order_by(_table.c.number).limit(limit), Event)
+
+
+def was_told(connection: Connection, operation_id: str, event_type: str) -> bool:
+    """Whether an operation has already written such an event; for a flow that is taken up again."""
+    query = sa.select(_table.c.number).where(_table.c.operation_id == operation_id, _table.c.type == event_type)
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def end_open(connection: Connection, operation_id: str, ending: str, **more: Any) -> None:
+    """Write the `end` or `error` of each `*.start` of an operation that has none yet, with the payload of its start."""
+    query = sa.select(_table).where(_table.c.operation_id == operation_id).order_by(_table.c.number)
+    open_ones: dict[tuple[str, str], list[Event]] = {}
+    for event in records.fetch_all(connection, query, Event):
+        verb, _, phase = event.type.rpartition(".")
+        waiting = open_ones.setdefault((verb, event.resource_id), [])
+        if phase == "start":
+            waiting.append(event)
+        elif phase in {"end", "error"} and waiting:
+            waiting.pop()
+    for (verb, resource_id), starts in open_ones.items():
+        for start in starts:
+            write(
+                connection,
+                f"{verb}.{ending}",
+                resource_type=start.resource_type,
+                resource_id=resource_id,
+                project_id=start.project_id,
+                operation_id=operation_id,
+                payload=start.payload | more,
+            )
 
 
 def volume_event(connection: Connection, event: str, volume: Volume, operation_id: str | None, **more: Any) -> None:
@@ -89,4 +159,51 @@ def snapshot_event(
         project_id=snapshot.project_id,
         operation_id=operation_id,
         payload=payload,
+    )
+
+
+def backup_event(connection: Connection, event: str, backup: Backup, operation_id: str | None, **more: Any) -> None:
+    """An event `backup.<event>` with Cinder's payload keys (`volume_utils._usage_from_backup`)."""
+    payload = {
+        "tenant_id": backup.project_id,
+        "user_id": backup.user_id,
+        "availability_zone": backup.availability_zone,
+        "backup_id": backup.id,
+        "host": backup.host,
+        "display_name": backup.name,
+        "created_at": backup.created_at,
+        "status": backup.status,
+        "volume_id": backup.volume_id,
+        "size": backup.size,
+        "service_metadata": backup.service_metadata,
+        "service": backup.service,
+        "fail_reason": backup.fail_reason,
+        "parent_id": backup.parent_id,
+        "num_dependent_backups": 0,
+        "snapshot_id": backup.snapshot_id,
+        **more,
+    }
+    write(
+        connection,
+        f"backup.{event}",
+        resource_type="backup",
+        resource_id=backup.id,
+        project_id=backup.project_id,
+        operation_id=operation_id,
+        payload=payload,
+    )
+
+
+def image_cache_event(
+    connection: Connection, event: str, image_id: str, *, host: str | None, project_id: str, operation_id: str
+) -> None:
+    """An event `image_volume_cache.<event>` with Cinder's payload keys (`image_cache._notify_cache_action`)."""
+    write(
+        connection,
+        f"image_volume_cache.{event}",
+        resource_type="image",
+        resource_id=image_id,
+        project_id=project_id,
+        operation_id=operation_id,
+        payload={"image_id": image_id, "host": host},
     )

@@ -18,18 +18,19 @@ from breezeblock.db.connect import Database, after_commit
 from breezeblock.errors import DatabaseUnavailable
 
 
-def _channel(slot: str) -> str:
+def channel(slot: str) -> str:
+    """The name that a slot's wakes go by."""
     return "breezeblock_" + hashlib.sha256(slot.encode()).hexdigest()[:16]
 
 
 def _socket_path(database_file: str, slot: str) -> Path:
-    return Path(database_file).parent / "run" / f"{_channel(slot)}.wake"
+    return Path(database_file).parent / "run" / f"{channel(slot)}.wake"
 
 
 def wake(connection: Connection, slot: str) -> None:
     """Wake the owner of `slot` when the transaction commits."""
     if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": _channel(slot)})
+        connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": channel(slot)})
     else:
         path = str(_socket_path(str(connection.engine.url.database), slot))
         after_commit(connection, lambda: _send(path))
@@ -92,7 +93,7 @@ class ListenAlarm:
 
         self._psycopg: Any = psycopg
         self._connection = psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
-        self._connection.execute(f"LISTEN {_channel(slot)}".encode())
+        self._connection.execute(f"LISTEN {channel(slot)}".encode())
         self._inner, self._ringer = socket.socketpair()
         self._inner.setblocking(False)
 
