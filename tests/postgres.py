@@ -60,6 +60,14 @@ class Cluster:
         """Drop a database, whoever is still connected to it."""
         self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def restart(self) -> None:
+        """End the server in order, every session with it, and start it again. Raises `PostgresError`."""
+        self._server.send_signal(signal.SIGINT)
+        self._server.wait(timeout=START_SECONDS)
+        self._server = _serve(self._directory, self._port)
+        if not _answers(self.url("postgres", driver=""), self._server):
+            raise PostgresError("PostgreSQL does not start again: " + (self._directory / "log").read_text()[-2000:])
+
     def stop(self) -> None:
         """End the server at once (SIGQUIT: nobody needs its data again) and remove its directory."""
         self._server.send_signal(signal.SIGQUIT)
