@@ -14,6 +14,7 @@ import breezeblock.flows.attach
 import breezeblock.flows.backups
 import breezeblock.flows.create_volume
 import breezeblock.flows.delete_volume
+import breezeblock.flows.reconcile
 import breezeblock.flows.resize
 import breezeblock.flows.snapshots  # noqa: F401  each module registers its flows
 from breezeblock import killpoints
@@ -21,6 +22,7 @@ from breezeblock.config import BackendSettings, Settings
 from breezeblock.db import attachments, operations, pools, volumes
 from breezeblock.db.connect import Database
 from breezeblock.db.slot import LostSlot, Slot, end_process
+from breezeblock.delivery.publisher import Publisher, open_sinks
 from breezeblock.drivers.registry import open_driver
 from breezeblock.errors import BreezeblockError, Conflict
 from breezeblock.flows import replicas
@@ -43,6 +45,7 @@ class Worker:
     ) -> None:
         self._only = LockFile(settings.run_dir / "worker.lock") if database.is_sqlite else None
         self._owned = [_Owned(settings, database, images, own) for own in backends]
+        self._publisher = Publisher(settings, database, open_sinks(settings))
         self._failures: list[Exception] = []
 
     def run(self) -> None:
@@ -55,6 +58,7 @@ class Worker:
         if self._only is not None:
             self._take_only()
         threads = [threading.Thread(target=self._run, args=(owned,), name=owned.name) for owned in self._owned]
+        threads.append(threading.Thread(target=self._run, args=(self._publisher,), name="events"))
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -70,6 +74,7 @@ class Worker:
         """End `run` soon: short steps finish, long copies are left to be resumed."""
         for owned in self._owned:
             owned.stop()
+        self._publisher.stop()
 
     def _take_only(self) -> None:
         assert self._only is not None
@@ -80,7 +85,7 @@ class Worker:
                 f"SQLite has one worker process, enforced: {error.message} Several workers need PostgreSQL."
             ) from None
 
-    def _run(self, owned: "_Owned") -> None:
+    def _run(self, owned: "_Owned | Publisher") -> None:
         try:
             owned.run()
         except Exception as error:

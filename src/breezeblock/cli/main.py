@@ -13,6 +13,7 @@ COMMANDS = {
     "connect": "Open a volume from this machine: prints its NBD URI.",
     "disconnect": "Withdraw what connect opened.",
     "explain": "Tell how a volume came to be what it is.",
+    "doctor": "Compare rows, flows, exports and storages, and mend what does not agree.",
     "debug": "What tests and developers look at, such as kill points.",
     "clouds-yaml": "Print a clouds.yaml for OpenStack's clients.",
 }

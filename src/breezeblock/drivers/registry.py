@@ -28,11 +28,16 @@ def names() -> list[str]:
 
 def open_driver(settings: BackendSettings) -> Driver:
     """The driver of a backend, checked and ready. Raises `ConfigError` for an unknown one or an unusable storage."""
+    driver = make_driver(settings)
+    driver.check_for_setup_error()
+    return driver
+
+
+def make_driver(settings: BackendSettings) -> Driver:
+    """The driver of a backend, which touches nothing yet. Raises `ConfigError` for an unknown one."""
     wanted = CINDER_NAMES.get(settings.volume_driver, settings.volume_driver)
     for point in entry_points(group="breezeblock.drivers", name=wanted):
-        driver = cast(OpenDriver, point.load())(settings)
-        driver.check_for_setup_error()
-        return driver
+        return cast(OpenDriver, point.load())(settings)
     raise ConfigError(
         f"Backend {settings.name} asks for the driver {settings.volume_driver}, which is not installed. "
         f"Installed are: {', '.join(names())}."

@@ -85,6 +85,7 @@ BACKUP_MOVES: dict[str, Move] = {
     "restore_done": _move("restoring", "available"),
     "delete": _move("available error", "deleting"),
     "delete_failed": _move("deleting", "error_deleting"),
+    "lost": _move("available error_deleting", "error"),
     "strand": _move("creating restoring deleting", "error", "available", "error_deleting"),
 }
 

@@ -1,0 +1,165 @@
+"""Rows against objects: orphans, ghosts, remains of failed creates, and wrong sizes."""
+
+from collections.abc import Iterator
+
+from breezeblock.flows import reconcile
+from breezeblock.model.snapshot import Snapshot
+from breezeblock.model.volume import Volume
+from breezeblock.services.doctor.finding import Finding
+from breezeblock.services.doctor.picture import Picture
+from breezeblock.services.doctor.stores import UPLOAD, Storage
+
+HELD = {
+    "volume": frozenset(
+        "available in-use reserved attaching detaching maintenance error_extending error_restoring error_deleting".split()
+    ),
+    "snapshot": frozenset(("available", "error_deleting")),
+}
+"""Statuses in which the storage must have the object."""
+
+
+def check(picture: Picture) -> Iterator[Finding]:
+    """All findings about what is kept where."""
+    for storage in picture.storages.values():
+        if storage.problem is not None:
+            yield Finding(
+                kind="unreachable",
+                resource="backend",
+                id=storage.backend,
+                wrong=f"its storage cannot be looked at: {storage.problem}",
+                fix=None,
+                backend=storage.backend,
+            )
+            continue
+        yield from _orphans(picture, storage)
+        yield from _rows_of(picture, storage)
+    yield from _backups(picture)
+    yield from _images(picture)
+
+
+def _orphans(picture: Picture, storage: Storage) -> Iterator[Finding]:
+    known = {one.storage_name for one in picture.rows.volumes} | {one.storage_name for one in picture.rows.snapshots}
+    replicated = {one.storage_name for one in picture.rows.volumes if one.replication_status is not None}
+    for name in sorted(storage.objects - known):
+        size = storage.sizes.get(name)
+        yield from _purgeable(picture, storage, "orphan", name, "lies on the storage and has no row", size=size)
+    for name in sorted(storage.unfinished):
+        yield from _purgeable(picture, storage, "unfinished", name, "half-made on the storage, and nothing makes it")
+    for name in sorted((storage.replicas or frozenset()) - replicated):
+        yield from _purgeable(picture, storage, "orphan_replica", name, "a replica of no volume that has one")
+
+
+def _purgeable(
+    picture: Picture, storage: Storage, kind: str, name: str, wrong: str, size: int | None = None
+) -> Iterator[Finding]:
+    noun, _, resource_id = name.partition("-")
+    if resource_id in picture.busy:
+        return
+    known = noun in {"volume", "snapshot"}
+    yield Finding(
+        kind=kind,
+        resource=noun,
+        id=resource_id,
+        wrong=wrong + (f" ({size} bytes)" if size is not None else ""),
+        fix="remove it from the storage" if known else None,
+        backend=storage.backend,
+        details={"name": name, "size": size},
+    )
+
+
+def _rows_of(picture: Picture, storage: Storage) -> Iterator[Finding]:
+    for volume in picture.rows.volumes:
+        if volume.backend != storage.backend or volume.id in picture.busy:
+            continue
+        yield from _row(storage, volume, "volume", volume.size)
+    for snapshot in picture.rows.snapshots:
+        if (snapshot.host or "").partition("#")[0] == storage.backend and snapshot.id not in picture.busy:
+            yield from _row(storage, snapshot, "snapshot", snapshot.volume_size)
+
+
+def _row(storage: Storage, row: Volume | Snapshot, noun: str, gib: int) -> Iterator[Finding]:
+    name = row.storage_name
+    if reconcile.failed_create(row) and name in storage.objects:
+        yield Finding(
+            kind="remains",
+            resource=noun,
+            id=row.id,
+            wrong="its create failed and left it on the storage",
+            fix="remove it from the storage; the row stays in error",
+            backend=storage.backend,
+            details={"name": name},
+        )
+    if row.status not in HELD[noun]:
+        return
+    size = storage.sizes.get(name)
+    if name not in storage.objects or (name in storage.sizes and size is None):
+        yield Finding(
+            kind="ghost",
+            resource=noun,
+            id=row.id,
+            wrong=f"{row.status}, but its content is not on the storage",
+            fix="set its status to error",
+            backend=storage.backend,
+            details={"status": row.status},
+        )
+    elif size is not None and size != gib << 30:
+        extend = noun == "volume" and size < gib << 30 and row.status in {"available", "in-use"}
+        yield Finding(
+            kind="wrong_size",
+            resource=noun,
+            id=row.id,
+            wrong=f"the row says {gib} GiB, the storage has {size} bytes",
+            fix=f"extend it to {gib} GiB" if extend else f"have the row say {-(-size >> 30)} GiB",
+            backend=storage.backend,
+            details={"status": row.status, "row": gib, "size": size, "extend": extend},
+        )
+
+
+def _backups(picture: Picture) -> Iterator[Finding]:
+    rows = {one.id: one for one in picture.rows.backups}
+    for backup_id in sorted(picture.stored_backups.keys() - rows.keys() - picture.busy):
+        yield Finding(
+            kind="orphan_backup",
+            resource="backup",
+            id=backup_id,
+            wrong="lies in the backup store and has no row",
+            fix="remove it from the store",
+        )
+    for backup in rows.values():
+        if backup.status not in {"available", "error_deleting"} or backup.id in picture.busy:
+            continue
+        if backup.host in picture.storages and not picture.stored_backups.get(backup.id, False):
+            yield Finding(
+                kind="ghost",
+                resource="backup",
+                id=backup.id,
+                wrong=f"{backup.status}, but the store has no manifest of it",
+                fix="set its status to error",
+                details={"status": backup.status},
+            )
+
+
+def _images(picture: Picture) -> Iterator[Finding]:
+    if picture.image_files is None:
+        return
+    status = picture.rows.images
+    for name in sorted(picture.image_files):
+        if name.endswith(UPLOAD) or status.get(name) in {None, "queued"}:
+            yield Finding(
+                kind="orphan_image_file",
+                resource="image",
+                id=name.removesuffix(UPLOAD),
+                wrong=f"the file {name} in the image store belongs to no image with data",
+                fix="remove the file",
+                details={"name": name},
+            )
+    for image_id in sorted(status):
+        if status[image_id] == "active" and image_id not in picture.image_files_ever:
+            yield Finding(
+                kind="ghost",
+                resource="image",
+                id=image_id,
+                wrong="active, but it has no file in the image store",
+                fix="set its status to queued, so that it may be uploaded again",
+                details={"status": "active"},
+            )

@@ -1,0 +1,88 @@
+"""All that is compared: what the stores have and what the rows say, looked at so that nothing under way looks wrong.
+
+The stores are looked at first and the rows after them, in one snapshot. What an operation is live for, or was about
+since the look began, is left out of every comparison: its row or its object may have come or gone in between.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from breezeblock.config import Settings
+from breezeblock.db import survey
+from breezeblock.db.connect import Database
+from breezeblock.db.survey import Survey
+from breezeblock.model import clock
+from breezeblock.services.doctor.stores import Storage, look_at_backups, look_at_images, look_at_storage
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """Stores and rows. `busy` are the ids that something is or was under way for."""
+
+    storages: dict[str, Storage]
+    """By `host@backend`."""
+    stored_backups: dict[str, bool]
+    image_files: frozenset[str] | None
+    """Files there were before and after the rows were read; None without a local image store."""
+    image_files_ever: frozenset[str]
+    """Files there were before or after."""
+    rows: Survey
+    live: frozenset[str]
+    """Ids of flows that are requested or run."""
+    busy: frozenset[str]
+
+
+def take(settings: Settings, database: Database) -> Picture:
+    """Look at everything. Changes nothing."""
+    began = clock.now()
+    storages = {own.backend: look_at_storage(own) for own in settings.backends}
+    stored = look_at_backups(settings)
+    before = look_at_images(settings)
+    rows = survey.take(database, began)
+    after = look_at_images(settings)
+    return Picture(
+        storages=storages,
+        stored_backups=stored,
+        image_files=None if before is None or after is None else before & after,
+        image_files_ever=(before or frozenset()) | (after or frozenset()),
+        rows=rows,
+        live=frozenset(request.id for request in rows.requests),
+        busy=busy_ids(rows),
+    )
+
+
+def busy_ids(rows: Survey) -> frozenset[str]:
+    """What live flows are about: their resources, what their arguments name, and what belongs to those."""
+    live = {request.id for request in rows.requests}
+    busy = set(rows.touched) | {one.resource_id for one in rows.open_operations if one.id in live}
+    for request in rows.requests:
+        busy.update(_texts(request.arguments))
+    for backup in rows.backups:
+        if backup.id in busy:
+            busy.add(backup.volume_id)
+    for snapshot in rows.snapshots:
+        if snapshot.volume_id in busy and snapshot.status == "deleting":
+            busy.add(snapshot.id)  # a cascade takes it
+    busy |= {str(uuid.uuid5(uuid.UUID(one), "moment")) for one in busy if _is_uuid(one)}  # what a backup is read from
+    return frozenset(busy)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,186 @@
+"""Rows against rows: statuses and flows, operations, events, attachments, the image cache, projects."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from breezeblock.model.states import PASSING
+from breezeblock.services.doctor.finding import Finding
+from breezeblock.services.doctor.picture import Picture
+
+
+def check(picture: Picture) -> Iterator[Finding]:
+    """All findings that need no store but for exports."""
+    yield from _stuck(picture)
+    yield from _flows(picture)
+    yield from _events(picture)
+    yield from _attachments(picture)
+    yield from _exports(picture)
+    yield from _parents(picture)
+    yield from _projects(picture)
+
+
+def _stuck(picture: Picture) -> Iterator[Finding]:
+    rows = picture.rows
+    for noun, found in (("volume", rows.volumes), ("snapshot", rows.snapshots), ("backup", rows.backups)):
+        for row in found:
+            if row.status not in PASSING or row.id in picture.busy:
+                continue
+            again = row.status == "deleting"
+            yield Finding(
+                kind="stuck",
+                resource=noun,
+                id=row.id,
+                wrong=f"{row.status}, and no flow will ever change that",
+                fix="request the delete again" if again else "end the status as if its flow had failed",
+                details={"status": row.status},
+            )
+
+
+def _flows(picture: Picture) -> Iterator[Finding]:
+    rows = picture.rows
+    present = {one.id for group in (rows.volumes, rows.snapshots, rows.backups) for one in group}
+    present |= {one.id for one in rows.attachments}
+    operations = {one.id: one for one in rows.open_operations}
+    for request in rows.requests:
+        resource_id = request.arguments.get("attachment_id") or next(
+            (request.arguments[key] for key in ("volume_id", "snapshot_id", "backup_id") if key in request.arguments),
+            None,
+        )
+        harmless = request.flow.startswith(("delete_", "disconnect_", "purge_", "reconcile_", "refresh_"))
+        if (resource_id is not None and resource_id not in present and not harmless) or request.id not in operations:
+            yield Finding(
+                kind="flow_without_resource",
+                resource="operation",
+                id=request.id,
+                wrong=f"{request.flow} is to be run for {resource_id}, which is not there",
+                fix="drop the request and let the operation be failed",
+            )
+    for operation in rows.open_operations:
+        if operation.id not in picture.live:
+            yield Finding(
+                kind="operation_without_flow",
+                resource="operation",
+                id=operation.id,
+                wrong=f"{operation.kind} of {operation.resource_id} is {operation.state}, and no flow is requested",
+                fix="let the operation be failed",
+            )
+
+
+def _events(picture: Picture) -> Iterator[Finding]:
+    for event in picture.rows.unpaired:
+        if event.operation_id in picture.live:
+            continue
+        missing = event.starts > event.ends
+        yield Finding(
+            kind="unpaired_event",
+            resource=event.resource_type,
+            id=event.resource_id,
+            wrong=f"{event.name}: {event.starts} start, {event.ends} end or error by operation {event.operation_id}",
+            fix=f"write the missing {event.name}.error" if missing else None,
+            details={
+                "name": f"{event.operation_id} {event.name}",
+                "operation_id": event.operation_id,
+                "event": event.name,
+                "project_id": event.project_id,
+                "missing": event.starts - event.ends,
+            },
+        )
+
+
+def _attachments(picture: Picture) -> Iterator[Finding]:
+    volumes = {one.id: one for one in picture.rows.volumes}
+    attached = {one.volume_id for one in picture.rows.attachments}
+    for one in picture.rows.attachments:
+        if one.volume_id not in volumes and one.id not in picture.busy:
+            yield Finding(
+                kind="attachment_without_volume",
+                resource="attachment",
+                id=one.id,
+                wrong=f"its volume {one.volume_id} is not there",
+                fix="drop the attachment",
+            )
+    for volume in volumes.values():
+        if volume.status == "in-use" and volume.id not in attached and volume.id not in picture.busy:
+            yield Finding(
+                kind="in_use_without_attachment",
+                resource="volume",
+                id=volume.id,
+                wrong="in-use, but it has no attachment",
+                fix="set its status to available and withdraw its export",
+                backend=volume.backend,
+                details={"status": volume.status},
+            )
+
+
+def _exports(picture: Picture) -> Iterator[Finding]:
+    connected: defaultdict[str, set[str]] = defaultdict(set)
+    for one in picture.rows.attachments:
+        if one.connection_info is not None:
+            connected[one.volume_id].add(one.attach_status)
+    for storage in picture.storages.values():
+        if storage.exports is None:
+            continue
+        here = {one.storage_name: one for one in picture.rows.volumes if one.backend == storage.backend}
+        for name in sorted(storage.exports):
+            volume = here.get(name)
+            if volume is None or volume.id in picture.busy or volume.id in connected:
+                continue  # an orphan's export goes with the orphan
+            yield Finding(
+                kind="unwanted_export",
+                resource="volume",
+                id=volume.id,
+                wrong="exported, but no attachment is connected",
+                fix="withdraw the export",
+                backend=storage.backend,
+            )
+        for name, volume in here.items():
+            wanted = connected.get(volume.id, set()) & {"attaching", "attached"}
+            if wanted and name not in storage.exports and volume.id not in picture.busy:
+                yield Finding(
+                    kind="missing_export",
+                    resource="volume",
+                    id=volume.id,
+                    wrong="attached, but it is not exported",
+                    fix="export it again",
+                    backend=storage.backend,
+                )
+
+
+def _parents(picture: Picture) -> Iterator[Finding]:
+    present = {one.id for one in picture.rows.volumes}
+    for snapshot in picture.rows.snapshots:
+        if snapshot.volume_id not in present and snapshot.id not in picture.busy:
+            yield Finding(
+                kind="snapshot_without_volume",
+                resource="snapshot",
+                id=snapshot.id,
+                wrong=f"its volume {snapshot.volume_id} is not there",
+                fix="delete the snapshot",
+                details={"status": snapshot.status},
+            )
+    for entry in picture.rows.cache_entries:
+        if entry.volume_id not in present and entry.volume_id not in picture.busy:
+            yield Finding(
+                kind="cache_without_volume",
+                resource="image",
+                id=entry.image_id,
+                wrong=f"cached on {entry.backend} by volume {entry.volume_id}, which is not there",
+                fix="drop the cache entry",
+                backend=entry.backend,
+                details={"name": entry.volume_id, "volume_id": entry.volume_id},
+            )
+
+
+def _projects(picture: Picture) -> Iterator[Finding]:
+    """Usage is the sum of the rows, so it cannot disagree with them; but a row of no project counts for nobody."""
+    rows = picture.rows
+    for noun, found in (("volume", rows.volumes), ("snapshot", rows.snapshots), ("backup", rows.backups)):
+        for row in found:
+            if not row.project_id:
+                yield Finding(
+                    kind="no_project",
+                    resource=noun,
+                    id=row.id,
+                    wrong="it belongs to no project, so no quota counts it",
+                    fix=None,
+                )

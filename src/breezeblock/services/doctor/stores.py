@@ -1,0 +1,96 @@
+"""What really lies where content is kept: the backends' storages, the backup store and the local image store.
+
+Looked at without taking anything over: it may all be at work.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from breezeblock.backups.directory import DirectoryStore
+from breezeblock.config import BackendSettings, Settings
+from breezeblock.drivers.contract import Examinable
+from breezeblock.drivers.registry import make_driver
+from breezeblock.errors import BackendNotFound, BreezeblockError
+from breezeblock.images import files
+
+UNFINISHED = ".tmp"
+UPLOAD = ".upload"
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Storage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the storage of one backend has. Without `Examinable`, what it cannot tell is None."""
+
+    backend: str
+    objects: frozenset[str] = frozenset()
+    unfinished: frozenset[str] = frozenset()
+    """Names of half-made objects, without `.tmp`."""
+    sizes: dict[str, int | None] = {}
+    """Bytes by name of a complete object; None where its content is lost."""
+    exports: frozenset[str] | None = None
+    replicas: frozenset[str] | None = None
+    """Of complete and half-made replicas, without `.tmp`."""
+    problem: str | None = None
+    """Why it could not be looked at; then nothing is known of it."""
+
+
+def look_at_storage(own: BackendSettings) -> Storage:
+    """What a backend's storage has at this moment."""
+    try:
+        driver = make_driver(own)
+        listed = set(driver.list_objects())
+        complete = frozenset(name for name in listed if not name.endswith(UNFINISHED))
+        found = Storage(backend=own.backend, objects=complete, unfinished=_without_mark(listed - complete))
+        if not isinstance(driver, Examinable):
+            return found
+        return msgspec.structs.replace(
+            found,
+            sizes=_sizes(driver, complete),
+            exports=frozenset(driver.list_exports()),
+            replicas=_without_mark(driver.list_replicas()),
+        )
+    except (BreezeblockError, OSError) as error:
+        return Storage(backend=own.backend, problem=str(error))
+
+
+def _sizes(driver: Examinable, names: Iterable[str]) -> dict[str, int | None]:
+    sizes: dict[str, int | None] = {}
+    for name in names:
+        try:
+            sizes[name] = driver.size_of(name)
+        except BackendNotFound:
+            sizes[name] = None  # lost, or deleted since it was listed; the rows tell which
+    return sizes
+
+
+def _without_mark(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.removesuffix(UNFINISHED) for name in names)
+
+
+def look_at_backups(settings: Settings) -> dict[str, bool]:
+    """Whether each backup in the store is finished, by id."""
+    return DirectoryStore(settings.path("backup_posix_path", "backups")).stored()
+
+
+def look_at_images(settings: Settings) -> frozenset[str] | None:
+    """The names of the image store's files that no upload is writing now; None where images are kept elsewhere."""
+    if settings.image_service == "glance":
+        return None
+    root = settings.path("image_store_path", "images")
+    names: set[str] = set()
+    for path in root.iterdir() if root.exists() else ():
+        if not UUID.fullmatch(path.name.removesuffix(UPLOAD)):
+            continue
+        if not path.name.endswith(UPLOAD):
+            names.add(path.name)
+            continue
+        try:
+            with files.owned(path, os.O_RDWR) as mine:
+                if mine is not None:
+                    names.add(path.name)
+        except FileNotFoundError:
+            continue  # removed just now
+    return frozenset(names)
