@@ -85,6 +85,9 @@ def page() -> str:
             *_section("[DEFAULT]", "", config.DEFAULT_OPTIONS),
             *_section("[database]", "", config.DATABASE_OPTIONS),
             *_section("[glance]", "Read where `image_service` is `glance`.", config.GLANCE_OPTIONS),
+            *_section(
+                "[events]", "Where events are delivered to; [events.md](events.md) tells how.", config.EVENTS_OPTIONS
+            ),
             *_section("A backend's section", backend, config.BACKEND_OPTIONS),
             *_section("`volume_driver = directory`", "Volumes are files in a directory.", directory.OPTIONS),
             *_section("`volume_driver = simulated`", simulation, simulated.OPTIONS),

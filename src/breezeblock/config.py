@@ -61,6 +61,13 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.IntOpt("backend_stats_polling_interval", default=30, min=1, help="Seconds between capacity reports."),
     cfg.IntOpt("flow_threads", default=32, min=1, help="Flows that a worker runs at once."),
     cfg.IntOpt(
+        "event_retention_days",
+        default=7,
+        min=0,
+        help="Days that events are kept; one that a sink has yet to get is kept longer.",
+    ),
+    cfg.IntOpt("operation_retention_days", default=30, min=0, help="Days that finished operations are kept."),
+    cfg.IntOpt(
         "max_flow_attempts", default=10, min=1, help="How often a flow is taken up after a crash of its worker."
     ),
 ]
@@ -83,6 +90,20 @@ GLANCE_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("region_name", help="Region of the image service."),
     cfg.StrOpt("cafile", help="CA bundle for TLS."),
     cfg.IntOpt("timeout", default=60, min=1, help="Seconds that a call may take to begin answering."),
+]
+
+EVENTS_OPTIONS: list[cfg.Opt] = [
+    cfg.StrOpt("webhook_url", help="http:// or https:// URL that each event is posted to; none by default."),
+    cfg.StrOpt("webhook_secret", secret=True, help="Key of the signatures of those posts; needed with webhook_url."),
+    cfg.StrOpt(
+        "webhook_cafile", help="CA bundle that the webhook's certificate is verified by. Default: the system's."
+    ),
+    cfg.IntOpt("webhook_timeout", default=10, min=1, help="Seconds that the webhook's receiver has to answer in."),
+    cfg.StrOpt(
+        "notification_transport_url",
+        secret=True,
+        help="rabbit:// URL of the message bus that gets notifications, as of oslo.messaging; none by default.",
+    ),
 ]
 
 BACKEND_OPTIONS: list[cfg.Opt] = [
@@ -151,7 +172,8 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole configuration. `default` holds the options of `[DEFAULT]` by name, `glance` those of `[glance]`."""
+    """The whole configuration. `default` holds the options of `[DEFAULT]` by name, `glance` those of `[glance]`,
+    `events` those of `[events]`."""
 
     data_dir: Path
     host: str
@@ -161,6 +183,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backends: tuple[BackendSettings, ...]
     default: Mapping[str, Any]
     glance: Mapping[str, Any]
+    events: Mapping[str, Any]
     conf: Any = None
 
     def __getattr__(self, name: str) -> Any:
@@ -204,10 +227,12 @@ def load(
     conf.register_opts(DEFAULT_OPTIONS)
     conf.register_opts(DATABASE_OPTIONS, group="database")
     conf.register_opts(GLANCE_OPTIONS, group="glance")
+    conf.register_opts(EVENTS_OPTIONS, group="events")
     try:
         conf(args=[], project="breezeblock", default_config_files=[str(f) for f in files], default_config_dirs=[])
         default = {opt.name: conf[opt.name] for opt in DEFAULT_OPTIONS}
         glance = {opt.name: conf.glance[opt.name] for opt in GLANCE_OPTIONS}
+        events = {opt.name: conf.events[opt.name] for opt in EVENTS_OPTIONS}
         url = database_url or conf.database.connection or f"sqlite:///{data_dir / 'breezeblock.db'}"
         host = default["host"] or ("localhost" if url.startswith("sqlite") else socket.gethostname())
         backends = tuple(_backend(conf, name, host, data_dir, default) for name in default["enabled_backends"])
@@ -233,6 +258,7 @@ def load(
         backends=backends,
         default=default,
         glance=glance,
+        events=events,
         conf=conf,
     )
 

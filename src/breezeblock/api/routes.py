@@ -12,6 +12,7 @@ from breezeblock.api.handlers import (
     attachments,
     backends,
     backups,
+    events,
     extensions,
     images,
     operations,
@@ -327,6 +328,7 @@ QUOTAS = [
 ]
 
 OPERATIONS = [
+    _get("/events", events.stream, "breezeblock:event_get"),
     _get("/operations", operations.index, "breezeblock:operation_get"),
     _get("/operations/{id}", operations.show, "breezeblock:operation_get"),
     _get("/operations/{id}/events", operations.events, "breezeblock:operation_get"),

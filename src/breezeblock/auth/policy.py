@@ -30,7 +30,8 @@ RULES: dict[str, frozenset[str]] = dict(
             "volume_extension:type_get volume_extension:type_get_all volume_extension:access_types_extra_specs "
             "volume_extension:types_extra_specs:index volume_extension:types_extra_specs:show "
             "volume_extension:quotas:show limits_extension:used_limits "
-            "volume:attachment_get breezeblock:operation_get breezeblock:replication_get image:get_images",
+            "volume:attachment_get breezeblock:event_get breezeblock:operation_get breezeblock:replication_get "
+            "image:get_images",
         ),
         *_rules(
             MEMBER,
@@ -59,7 +60,8 @@ RULES: dict[str, frozenset[str]] = dict(
             "volume_extension:types_extra_specs:update volume_extension:types_extra_specs:delete "
             "volume_extension:types_extra_specs:read_sensitive "
             "volume_extension:quotas:update volume_extension:quotas:delete volume_extension:services:index "
-            "volume_extension:services:update scheduler_extension:scheduler_stats:get_pools",
+            "volume_extension:services:update scheduler_extension:scheduler_stats:get_pools "
+            "breezeblock:event_get_all",
         ),
     ]
 )

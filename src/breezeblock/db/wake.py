@@ -92,8 +92,11 @@ class ListenAlarm:
         import psycopg
 
         self._psycopg: Any = psycopg
-        self._connection = psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
-        self._connection.execute(f"LISTEN {channel(slot)}".encode())
+        try:
+            self._connection = psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
+            self._connection.execute(f"LISTEN {channel(slot)}".encode())
+        except psycopg.Error as error:
+            raise DatabaseUnavailable(f"The database does not answer: {error}") from error
         self._inner, self._ringer = socket.socketpair()
         self._inner.setblocking(False)
 
