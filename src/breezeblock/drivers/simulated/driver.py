@@ -252,6 +252,7 @@ class SimulatedDriver:
 
     # Optional: examination (contract.Examinable) -----------------------------------------------------------------------
 
+    @verb
     def size_of(self, storage_name: str) -> int:
         """The length of the file, whatever the record says."""
         record = self.volumes.get(storage_name)
@@ -260,6 +261,7 @@ class SimulatedDriver:
         except FileNotFoundError:
             raise BackendNotFound(f"The content of {storage_name} is lost.") from None
 
+    @verb
     def list_exports(self) -> Iterator[str]:
         """As the records say."""
         for name in self.volumes.names():
@@ -267,6 +269,7 @@ class SimulatedDriver:
             if record is not None and record.exported_to:
                 yield name
 
+    @verb
     def list_replicas(self) -> Iterator[str]:
         """What lies in the directory of replicas."""
         return iter(self.replicas.objects())
