@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import uuid
 
 import msgspec
 import pytest
@@ -185,3 +186,27 @@ def test_a_cache_volume_that_went_away_is_made_again(start):
     assert (volume.status, rung(cloud, volume)) == ("available", ["cached"])
     assert entries(cloud) == ["a"]
     assert cloud.images.opened == ["a", "a"]
+
+
+def test_a_fill_cut_short_is_removed_when_another_flow_has_filled_the_cache_meanwhile(start):
+    cloud = start()
+    add(cloud, "image")
+    with cloud.running():
+        cloud.made(size=1, image_ref="image")
+    late = cloud.create(size=1, image_ref="image")
+    (operation,) = cloud.operations(late.id)
+    (entry,) = cached_volumes(cloud)
+    begun = msgspec.structs.replace(
+        entry, id=str(uuid.uuid5(uuid.UUID(operation.id), "image-cache:image")), status="creating"
+    )
+    with cloud.database.begin() as connection:
+        volumes.insert(connection, begun)
+    with cloud.running():
+        assert cloud.settled(late.id).state == "succeeded"
+    assert cached_volumes(cloud) == [entry]
+
+
+def cached_volumes(cloud):
+    with cloud.database.read() as connection:
+        found = volumes.on_backend(connection, cloud.backend.name)
+    return [one for one in found if not one.consumes_quota]

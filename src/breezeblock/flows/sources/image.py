@@ -30,6 +30,8 @@ def create(flow: Flow, volume: Volume, spec: FromImage) -> Made:
     """Climb the ladder, then set what makes the volume bootable (rung 5)."""
     image = flow.backend.images.get(flow.context.as_service(), spec.image_id)
     made = climb(flow, volume, image)
+    if flow.attempts:  # what it began to cache before a crash, another flow may have cached meanwhile
+        cached.forget_unfinished(flow, image.id)
     return bootable.handle(flow, image, made)
 
 
