@@ -3,9 +3,10 @@ SHELL := /bin/bash
 BIN := .venv/bin
 DATA_DIR ?= .demo
 LISTEN ?= 127.0.0.1:8776
+SECONDS ?= 60
 UV_COMPILE := $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 $(ARGS)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-real test-real-smoke lint format docs bench pins clean
+.PHONY: help setup demo serve test test-kill chaos test-real test-real-smoke lint format docs bench pins clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +24,12 @@ serve: setup ## run the service in the foreground (DATA_DIR=.demo LISTEN=127.0.0
 
 test: setup ## run all tests that need nothing but this machine
 	@$(BIN)/pytest --ignore=tests/real $(ARGS)
+
+test-kill: setup ## kill real processes at every point between two side effects, on both databases
+	@BREEZEBLOCK_KILL_MATRIX=all $(BIN)/pytest tests/kill $(ARGS)
+
+chaos: setup ## random kills under load for SECONDS=60, then a look at what is left
+	@$(BIN)/python -m scripts.chaos --seconds $(SECONDS) $(ARGS)
 
 test-real: setup ## run the tests against real Keystone and Glance, installed by the tests
 	@$(BIN)/pytest tests/real $(ARGS)

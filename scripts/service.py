@@ -152,16 +152,28 @@ class Service:
         finally:
             self._command("disconnect", volume)
 
-    def _end_exports(self) -> None:
-        """End the export daemons that are left: they outlive a service by design, and this one does not come back."""
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return self._process.pid
+
+    def export_daemons(self) -> list[int]:
+        """The process ids of the export daemons that run."""
+        pids = []
         for file in (self.data_dir / "run" / "nbd").rglob("*.pid"):
             try:
                 pid = int(file.read_text())
                 ours = str(file) in Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # it has ended meanwhile
+            except (FileNotFoundError, ProcessLookupError, ValueError):
+                continue  # it has ended meanwhile, or only just begins
             if ours:
-                os.kill(pid, signal.SIGTERM)
+                pids.append(pid)
+        return pids
+
+    def _end_exports(self) -> None:
+        """End the export daemons that are left: they outlive a service by design, and this one does not come back."""
+        for pid in self.export_daemons():
+            os.kill(pid, signal.SIGTERM)
 
     def _command(self, *arguments: str) -> str:
         argv: list[str | Path] = [BREEZEBLOCK, *arguments, "--data-dir", self.data_dir]

@@ -83,7 +83,7 @@ class Create:
         else:
             assert found["status"] == "error", found["status"]
             assert operations[0]["message"], operations
-        return found["status"]
+        return str(found["status"])
 
     def clean(self, world: World, base: Base, state) -> None:
         world.remove("volumes", world.find("volumes", state["name"])["id"])
@@ -291,16 +291,10 @@ class Disconnect(Connect):
 
 
 class RefreshReplica(Verb):
-    """Asked for by the rounds of the worker, for a volume whose replica is not in step."""
-
-    def prepare(self, world, base):
-        return {"volume": self.clone(world, base)}
+    """A refresh as the worker's rounds request it."""
 
     def ask(self, world, base, state):
-        with world.database.begin() as connection:
-            changed = sa.update(tables.volumes).where(tables.volumes.c.id == state["volume"])
-            connection.execute(changed.values(replication_status="enabled", replicated_at=None))
-        world.wait(lambda: self.in_step_at(world, state))
+        world.request_refresh(state["volume"])
 
     def again(self, world, base, state):
         pass
@@ -315,6 +309,16 @@ class RefreshReplica(Verb):
         assert world.content(copy) == PAYLOAD_SHA
         world.remove("volumes", copy)
         return super().outcome(world, base, state)
+
+
+class RequestRefresh(RefreshReplica):
+    """The rounds of the worker request it, for a volume that never was in step."""
+
+    def ask(self, world, base, state):
+        with world.database.begin() as connection:
+            changed = sa.update(tables.volumes).where(tables.volumes.c.id == state["volume"])
+            connection.execute(changed.values(replication_status="enabled", replicated_at=None))
+        world.wait(lambda: self.in_step_at(world, state))
 
 
 def of_cached_image(world: World, base: Base) -> dict[str, Any]:
@@ -360,5 +364,6 @@ ALL: list[Create | Verb] = [
     Disconnect("disconnect", "sim"),
     Disconnect("disconnect-dir", "dir"),
     RefreshReplica("refresh_replica", "sim"),
+    RequestRefresh("request_refresh", "sim"),
 ]
 SCENARIOS = {one.name: one for one in ALL}
