@@ -80,7 +80,7 @@ def killed_at(world, base, scenario, point, number):
     found = world.complaints()
     assert not found, found
     scenario.clean(world, base, state)
-    found = world.complaints()
+    found = world.complaints() + (world.doctor() if ALL else [])
     assert not found, found
     return outcome
 
@@ -114,6 +114,7 @@ def test_killed_between_any_two_side_effects(worlds, name, database, capsys):
         with capsys.disabled():
             seconds = time.monotonic() - began
             print(f"\n{database:10} {name:18} {point:55} {number}  {seconds:4.1f} s  {outcome[:300]}", end="")
+    failures += world.doctor()
     assert not failures, "\n".join(failures) + world.tail()
 
 

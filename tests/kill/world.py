@@ -316,7 +316,7 @@ class World:
         store = self.data_dir / "backups"
         stored = set(os.listdir(store)) if store.exists() else set()
         found += [f"the backup store has {one}, which no row knows" for one in sorted(stored - kept)]
-        return found + self.doctor()
+        return found
 
     def doctor(self) -> list[str]:
         """What `breezeblock doctor` finds."""
