@@ -131,6 +131,7 @@ class Fixer:
         """End an operation that cannot be run, with its request."""
         with self._database.begin() as connection:
             operations.finish(connection, finding.id, "failed", had_checkpoints=True, message=UNENDED)
+            outbox.end_open(connection, finding.id, "error", error=UNENDED)
         return "ended the operation as failed"
 
     def end_event(self, finding: Finding) -> str:
@@ -139,16 +140,7 @@ class Fixer:
         with self._database.begin() as connection:
             if operations.is_pending(connection, details["operation_id"]):
                 return CHANGED
-            for _ in range(details["missing"]):
-                outbox.write(
-                    connection,
-                    f"{details['event']}.error",
-                    resource_type=finding.resource,
-                    resource_id=finding.id,
-                    project_id=details["project_id"],
-                    operation_id=details["operation_id"],
-                    payload={f"{finding.resource}_id": finding.id, "error": UNENDED},
-                )
+            outbox.end_open(connection, details["operation_id"], "error", error=UNENDED)
         return f"wrote {details['event']}.error"
 
     def drop_attachment(self, finding: Finding) -> str:

@@ -81,8 +81,6 @@ def _events(picture: Picture) -> Iterator[Finding]:
                 "name": f"{event.operation_id} {event.name}",
                 "operation_id": event.operation_id,
                 "event": event.name,
-                "project_id": event.project_id,
-                "missing": event.starts - event.ends,
             },
         )
 
