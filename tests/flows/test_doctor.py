@@ -175,6 +175,22 @@ def test_half_made_objects_without_a_flow(cloud):
     mended(cloud)
 
 
+def test_remains_of_failed_creates(simulated):
+    with simulated.running():
+        failed, whole = simulated.made(size=1), simulated.made(size=1)
+    execute(
+        simulated,
+        sa.update(tables.volumes).where(tables.volumes.c.id == failed.id).values(status="error", launched_at=None),
+    )
+    (simulated.driver.volumes.root / f"{whole.storage_name}.0").touch()
+    (simulated.driver.volumes.root / f"{whole.storage_name}.1").touch()
+    assert set(found(simulated)) == {("remains", failed.id), ("unfinished", whole.id)}
+    code, told = doctor(simulated, "--fix", "--yes")
+    assert (code, [(one["id"], one["fix"]) for one in told["findings"]]) == (1, [(whole.id, None)])
+    assert simulated.volume(failed.id).status == "error"
+    assert list(simulated.driver.volumes.names()) == [whole.storage_name], "the whole one is not touched"
+
+
 def test_ghosts_go_into_error_and_say_why(cloud):
     with cloud.running():
         volume = cloud.made(size=1)

@@ -38,30 +38,41 @@ def check(picture: Picture) -> Iterator[Finding]:
 
 
 def _orphans(picture: Picture, storage: Storage) -> Iterator[Finding]:
-    known = {one.storage_name for one in picture.rows.volumes} | {one.storage_name for one in picture.rows.snapshots}
+    rows: list[Volume | Snapshot] = [*picture.rows.volumes, *picture.rows.snapshots]
+    known = {one.storage_name for one in rows}
+    wanted = {one.storage_name for one in rows if not reconcile.failed_create(one)}
     replicated = {one.storage_name for one in picture.rows.volumes if one.replication_status is not None}
     for name in sorted(storage.objects - known):
         size = storage.sizes.get(name)
         yield from _purgeable(picture, storage, "orphan", name, "lies on the storage and has no row", size=size)
     for name in sorted(storage.unfinished):
-        yield from _purgeable(picture, storage, "unfinished", name, "half-made on the storage, and nothing makes it")
+        kept = name in wanted  # to remove the remains is to remove the object: its own deletion does that
+        wrong = "half-made on the storage, and nothing makes it" + (" (beside what is whole)" if kept else "")
+        yield from _purgeable(picture, storage, "unfinished", name, wrong, removable=not kept)
     for name in sorted((storage.replicas or frozenset()) - replicated):
         yield from _purgeable(picture, storage, "orphan_replica", name, "a replica of no volume that has one")
 
 
 def _purgeable(
-    picture: Picture, storage: Storage, kind: str, name: str, wrong: str, size: int | None = None
+    picture: Picture,
+    storage: Storage,
+    kind: str,
+    name: str,
+    wrong: str,
+    *,
+    size: int | None = None,
+    removable: bool = True,
 ) -> Iterator[Finding]:
     noun, _, resource_id = name.partition("-")
     if resource_id in picture.busy:
         return
-    known = noun in {"volume", "snapshot"}
+    removable = removable and noun in {"volume", "snapshot"}
     yield Finding(
         kind=kind,
         resource=noun,
         id=resource_id,
         wrong=wrong + (f" ({size} bytes)" if size is not None else ""),
-        fix="remove it from the storage" if known else None,
+        fix="remove it from the storage" if removable else None,
         backend=storage.backend,
         details={"name": name, "size": size},
     )
