@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 
 from breezeblock import killpoints
 from breezeblock.backups.directory import CHUNK_BYTES, Chunk, DirectoryStore, Manifest
-from breezeblock.db import attachments, backups, moves, snapshots, volumes
+from breezeblock.db import attachments, backups, moves, outbox, snapshots, volumes
 from breezeblock.drivers.contract import BlockSource, BlockTarget
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.model import clock
@@ -56,6 +56,7 @@ def create_backup(flow: Flow) -> None:
             flow.driver.delete_snapshot(moment)
     with flow.ending() as connection:
         moves.move(connection, "backup", backup.id, "create_done", object_count=count, data_timestamp=clock.now())
+        outbox.backup_event(connection, "create.end", backup, flow.id, status="available")
         _release(connection, volume)
 
 
@@ -138,6 +139,7 @@ def restore_backup(flow: Flow) -> None:
             image_metadata=backup.image_metadata,
         )
         moves.move(connection, "backup", backup.id, "restore_done")
+        outbox.backup_event(connection, "restore.end", backup, flow.id, status="available")
 
 
 def abandon_delete(flow: Flow, error: BaseException) -> None:
@@ -154,3 +156,4 @@ def delete_backup(flow: Flow) -> None:
         store_of(flow).delete(flow.arguments["backup_id"])
     with flow.ending() as connection:
         backups.remove(connection, flow.arguments["backup_id"])
+        outbox.end_open(connection, flow.id, "end", status="deleted")

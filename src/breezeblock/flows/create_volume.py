@@ -78,6 +78,7 @@ def publish(flow: Flow, volume: Volume, made: Made) -> None:
         changes["bootable"] = True
     if made.image_metadata:
         changes["image_metadata"] = made.image_metadata
+    now = clock.now()
     with flow.ending() as connection:
-        moves.move(connection, "volume", volume.id, "create_done", launched_at=clock.now(), **changes)
-        outbox.volume_event(connection, "create.end", volume, flow.id)
+        moves.move(connection, "volume", volume.id, "create_done", launched_at=now, **changes)
+        outbox.volume_event(connection, "create.end", volume, flow.id, status="available", launched_at=now)

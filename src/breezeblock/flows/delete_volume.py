@@ -21,8 +21,7 @@ def abandon(flow: Flow, error: BaseException) -> None:
         busy = isinstance(error, BackendInUse)
         moves.try_move(connection, "volume", volume.id, "delete_busy" if busy else "delete_failed")
         for snapshot in snapshots.of_volume(connection, volume.id):
-            if moves.try_move(connection, "snapshot", snapshot.id, "delete_busy" if busy else "delete_failed"):
-                outbox.snapshot_event(connection, "delete.error", snapshot, flow.id, error=message_for_user(error))
+            moves.try_move(connection, "snapshot", snapshot.id, "delete_busy" if busy else "delete_failed")
         outbox.volume_event(connection, "delete.error", volume, flow.id, error=message_for_user(error))
 
 
@@ -46,11 +45,12 @@ def delete_volume(flow: Flow) -> None:
         flow.driver.delete_volume(volume)
     with flow.ending() as connection:
         for snapshot in dying:
-            if snapshots.remove(connection, snapshot.id):
-                outbox.snapshot_event(connection, "delete.end", snapshot, flow.id)
+            snapshots.remove(connection, snapshot.id)
         image_cache.remove(connection, volume_id)
         volumes.remove(connection, volume_id)
         outbox.volume_event(connection, "delete.end", volume, flow.id)
+        if dying:
+            outbox.end_open(connection, flow.id, "end")  # snapshots that went by themselves tell it themselves
 
 
 def wait_for_users(flow: Flow, volume_id: str, snapshot_ids: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 
 from breezeblock import killpoints
 from breezeblock.context import RequestContext
-from breezeblock.db import moves, operations
+from breezeblock.db import moves, operations, outbox
 from breezeblock.db.operations import FlowRequest
 from breezeblock.db.wake import open_alarm
 from breezeblock.errors import BreezeblockError, Cancelled, DatabaseUnavailable, DeadlinePassed
@@ -140,6 +140,8 @@ class Flow:
         """The flow's last transaction: what it changes and the end of the flow commit together."""
         with self.backend.database.begin() as connection:
             yield connection
+            if state != "succeeded":
+                outbox.end_open(connection, self.id, "error", error=message)
             operations.finish(
                 connection,
                 self.id,
@@ -302,8 +304,8 @@ class Engine:
             self._undo(flow, kind, request, error)
         else:
             if not flow.ended:
-                with flow.ending():
-                    pass
+                with flow.ending() as connection:  # what it was about is gone already
+                    outbox.end_open(connection, flow.id, "end")
         return flow.handed_over
 
     def _undo(self, flow: Flow, kind: FlowKind, request: FlowRequest, error: Exception) -> None:

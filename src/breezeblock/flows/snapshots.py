@@ -38,7 +38,7 @@ def create_snapshot(flow: Flow) -> None:
     changes = {key: value for key, value in update.items() if key in {"provider_id", "provider_location"}}
     with flow.ending() as connection:
         moves.move(connection, "snapshot", snapshot.id, "create_done", progress="100%", **changes)
-        outbox.snapshot_event(connection, "create.end", snapshot, flow.id)
+        outbox.snapshot_event(connection, "create.end", snapshot, flow.id, status="available")
 
 
 def abandon_delete(flow: Flow, error: BaseException) -> None:
@@ -66,8 +66,8 @@ def delete_snapshot(flow: Flow) -> None:
     with flow.explained("delete_snapshot", snapshot=snapshot_id):
         flow.driver.delete_snapshot(snapshot)
     with flow.ending() as connection:
-        if snapshots.remove(connection, snapshot_id):  # else a delete of its volume, by cascade, was faster
-            outbox.snapshot_event(connection, "delete.end", snapshot, flow.id)
+        snapshots.remove(connection, snapshot_id)  # unless a delete of its volume, by cascade, was faster
+        outbox.snapshot_event(connection, "delete.end", snapshot, flow.id)
 
 
 def _is_used(flow: Flow, snapshot_id: str) -> bool:

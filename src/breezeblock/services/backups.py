@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 
 from breezeblock.config import Settings
 from breezeblock.context import RequestContext
-from breezeblock.db import backups, moves, operations, snapshots, volumes
+from breezeblock.db import backups, moves, operations, outbox, snapshots, volumes
 from breezeblock.db.connect import Database
 from breezeblock.errors import InvalidInput, InvalidState
 from breezeblock.images.catalog import ImageCatalog
@@ -70,7 +70,7 @@ def create_backup(
             created_at=clock.now(),
         )
         backups.insert(connection, backup)
-        _request(connection, context, "create_backup", backup)
+        _request(connection, context, "create_backup", backup, "create.start")
     return backup
 
 
@@ -113,7 +113,7 @@ def restore_backup(
         moves.move(connection, "backup", backup_id, "restore", restore_volume_id=volume_id)
         moves.move(connection, "volume", volume_id, "restore")
         there = msgspec.structs.replace(backup, host=volume.backend)  # the worker that owns the volume does it
-        _request(connection, context, "restore_backup", there, volume_id=volume_id)
+        _request(connection, context, "restore_backup", there, "restore.start", volume_id=volume_id)
     return backup, volume
 
 
@@ -133,15 +133,19 @@ def delete_backup(database: Database, context: RequestContext, backup_id: str) -
         if backups.being_used(connection, backup_id):
             raise InvalidState(f"Invalid backup: Backup {backup_id} is being restored.")
         moves.move(connection, "backup", backup_id, "delete")
-        _request(connection, context, "delete_backup", backup)
+        _request(connection, context, "delete_backup", backup, "delete.start")
 
 
-def _request(connection: Connection, context: RequestContext, flow: str, backup: Backup, **more: object) -> None:
+def _request(
+    connection: Connection, context: RequestContext, flow: str, backup: Backup, event: str, **more: object
+) -> None:
+    operation_id = str(uuid.uuid4())
+    outbox.backup_event(connection, event, backups.get(connection, backup.id), operation_id)
     operations.request_flow(
         connection,
         context,
         flow,
-        operation_id=str(uuid.uuid4()),
+        operation_id=operation_id,
         resource=backup,
         arguments={"backup_id": backup.id, **more},
     )

@@ -10,6 +10,8 @@ import threading
 import uuid
 from collections import defaultdict
 
+from sqlalchemy.engine import Connection
+
 from breezeblock.db import image_cache, moves, outbox, volumes
 from breezeblock.db.image_cache import CacheEntry
 from breezeblock.errors import Cancelled, DriverError, ImageUnacceptable, NoValidBackend
@@ -43,7 +45,10 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
         flow.progress(0, image.size)
     try:
         entry: CacheEntry | Declined | None = fresh_entry(flow, image)
+        hit = entry is not None
         if entry is None:
+            with flow.backend.database.begin() as connection:
+                tell(connection, flow, "miss", volume, image.id)
             try:
                 entry = fill(flow, volume, image)
             except (ImageUnacceptable, Cancelled):
@@ -54,12 +59,30 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
         lock.release()
     if isinstance(entry, Declined):
         return entry
-    return clone(flow, volume, entry)
+    return clone(flow, volume, entry, hit)
 
 
-def clone(flow: Flow, volume: Volume, entry: CacheEntry) -> Made | Declined:
-    """The user's volume, as a clone of the cached one."""
+def tell(connection: Connection, flow: Flow, event: str, volume: Volume, image_id: str) -> None:
+    """The event of a look into the cache, once for a create: one that is taken up again finds what it filled itself."""
+    if flow.attempts and any(
+        outbox.was_told(connection, flow.id, f"image_volume_cache.{one}") for one in ("hit", "miss")
+    ):
+        return
+    outbox.image_cache_event(
+        connection,
+        event,
+        image_id,
+        host=volume.host,
+        project_id=volume.project_id,
+        operation_id=flow.id,
+    )
+
+
+def clone(flow: Flow, volume: Volume, entry: CacheEntry, hit: bool) -> Made | Declined:
+    """The user's volume, as a clone of the cached one; `hit` if that was there before."""
     with flow.backend.database.begin() as connection:
+        if hit:
+            tell(connection, flow, "hit", volume, entry.image_id)
         source = volumes.find(connection, entry.volume_id)
         image_cache.touch(connection, entry.volume_id)
     if source is None:
@@ -105,7 +128,7 @@ def fill(flow: Flow, volume: Volume, image: Image) -> CacheEntry | Declined:
     with flow.backend.database.begin() as connection:
         changes = volumes.model_update_values(made.model_update)
         moves.move(connection, "volume", cache_volume.id, "create_done", launched_at=clock.now(), **changes)
-        outbox.volume_event(connection, "create.end", cache_volume, flow.id)
+        outbox.volume_event(connection, "create.end", cache_volume, flow.id, status="available")
         image_cache.insert(connection, entry)
     return entry
 
@@ -172,13 +195,15 @@ def _too_many(max_count: int, max_size_gb: int, entries: list[CacheEntry], size:
 
 def evict(flow: Flow, entry: CacheEntry) -> None:
     """Drop an entry and its volume; clones live on, as the driver contract promises."""
-    with flow.backend.database.read() as connection:
+    owner = flow.backend.settings.cinder_internal_tenant_project_id
+    with flow.backend.database.begin() as connection:
         cache_volume = volumes.find(connection, entry.volume_id)
-    if cache_volume is None:
-        with flow.backend.database.begin() as connection:
-            image_cache.remove(connection, entry.volume_id)
-        return
-    forget(flow, cache_volume)
+        image_cache.remove(connection, entry.volume_id)
+        outbox.image_cache_event(
+            connection, "evict", entry.image_id, host=flow.backend.name, project_id=owner, operation_id=flow.id
+        )
+    if cache_volume is not None:
+        forget(flow, cache_volume)
 
 
 def forget(flow: Flow, cache_volume: Volume) -> None:
@@ -187,6 +212,9 @@ def forget(flow: Flow, cache_volume: Volume) -> None:
         image_cache.remove(connection, cache_volume.id)
     flow.driver.delete_volume(cache_volume)
     with flow.backend.database.begin() as connection:
-        outbox.volume_event(connection, "delete.start", cache_volume, flow.id)
         volumes.remove(connection, cache_volume.id)
-        outbox.volume_event(connection, "delete.end", cache_volume, flow.id)
+        if cache_volume.status == "creating":
+            outbox.volume_event(connection, "create.error", cache_volume, flow.id)
+        else:
+            outbox.volume_event(connection, "delete.start", cache_volume, flow.id)
+            outbox.volume_event(connection, "delete.end", cache_volume, flow.id)
