@@ -156,6 +156,28 @@ def test_an_orphan_is_purged_by_the_worker_that_runs(cloud):
     assert list(cloud.driver.list_objects()) == []
 
 
+def test_on_both_databases(tmp_path, database_url):
+    """With PostgreSQL nothing on a storage is done by the doctor itself: the worker is asked."""
+    conf = f"[DEFAULT]\nenabled_backends = one\n[database]\nconnection = {database_url}\n[one]\n"
+    cloud = Cloud(tmp_path / "data", conf + CONF["simulated"])
+    with cloud.running():
+        ghost, torn = cloud.made(size=1), cloud.made(size=1)
+        orphan = a_volume()
+        cloud.driver.create_volume(orphan)
+        cloud.driver.delete_volume(ghost)
+        execute(cloud, sa.delete(tables.events).where(tables.events.c.type == "volume.create.end"))
+        with cloud.database.begin() as connection:
+            moves.move(connection, "volume", torn.id, "reset_status", "deleting")
+        kinds = {kind for kind, _ in found(cloud)}
+        assert kinds == {"orphan", "ghost", "unpaired_event", "stuck"}
+        code, told = doctor(cloud, "--fix", "--yes")
+        cloud.settled(torn.id)
+        assert found(cloud) == [], (code, told)
+    assert cloud.volume(ghost.id).status == "error"
+    assert list(cloud.driver.list_objects()) == []
+    cloud.close()
+
+
 def test_what_a_live_flow_is_about_is_let_be(simulated):
     """No worker runs: creates that are only asked for, half made, and deletes are no findings."""
     volume = simulated.create(size=1)
