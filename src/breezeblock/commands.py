@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -167,7 +167,10 @@ def start_daemon(argv: Sequence[str], log: Path) -> int:
     return process.pid
 
 
-def start_child(argv: Sequence[str]) -> int:
-    """Start a program that writes to our standard error and is told to end when this process dies; its pid."""
+def start_child(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Start a program that writes to our standard error and is told to end when this process dies; its pid.
+
+    It gets our environment and `environment`.
+    """
     wrapped = ["setpriv", "--pdeathsig", "TERM", "--", *argv]
-    return os.posix_spawnp("setpriv", wrapped, os.environ, setsid=True)
+    return os.posix_spawnp("setpriv", wrapped, {**os.environ, **environment}, setsid=True)

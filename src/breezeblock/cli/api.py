@@ -9,7 +9,7 @@ from gunicorn.app.base import BaseApplication
 
 from breezeblock import config
 from breezeblock.api.app import make_app  # imported before the fork: its memory is shared
-from breezeblock.cli import logs, options
+from breezeblock.cli import logs, notify, options
 from breezeblock.config import Settings
 from breezeblock.db import migrate
 from breezeblock.db.connect import Database
@@ -20,8 +20,9 @@ from breezeblock.images.open import open_catalog
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn with one process of threads. The application is made after the fork: no connection crosses it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, notifier: notify.Notifier) -> None:
         self._settings = settings
+        self._notifier = notifier
         super().__init__()
 
     def load_config(self) -> None:
@@ -38,6 +39,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "proc_name": "breezeblock-api",
             "loglevel": "warning",
             "control_socket_disable": True,
+            "post_worker_init": lambda _worker: self._notifier.tell(notify.READY),
         }
         for key, value in settings.items():
             if key in self.cfg.settings:
@@ -61,7 +63,7 @@ def command(data_dir: Path, config_files: tuple[Path, ...], listen: str | None) 
     settings = config.load(data_dir, config_files=config_files, listen=listen)
     config.prepare_data_dir(data_dir)
     _check_free(settings)
-    Server(settings).run()
+    Server(settings, notify.from_environment()).run()
 
 
 def _check_free(settings: Settings) -> None:

@@ -10,13 +10,12 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
 from breezeblock import commands
-from breezeblock.cli import options
+from breezeblock.cli import notify, options
 from breezeblock.errors import ConfigError
 from breezeblock.lockfile import EXIT_LOST_SLOT, LockFile
 
@@ -36,6 +35,7 @@ def command(data_dir: Path, config_files: tuple[Path, ...], listen: str | None) 
     with contextlib.suppress(FileExistsError):
         data_dir.mkdir(parents=True, mode=0o700)
     run_dir.mkdir(exist_ok=True, mode=0o700)
+    notifier = notify.from_environment()
     lock = LockFile(run_dir / "serve.lock")
     lock.take()
     shared = ["--data-dir", str(data_dir.absolute())]
@@ -46,15 +46,17 @@ def command(data_dir: Path, config_files: tuple[Path, ...], listen: str | None) 
         {
             "worker": [*own, "worker", "--upgrade", *shared],
             "api": [*own, "api", *shared, *(["--listen", listen] if listen else [])],
-        }
+        },
+        notifier,
     ).run()
 
 
 class Supervisor:
     """Keeps the children running until a signal ends all of them."""
 
-    def __init__(self, children: dict[str, list[str]]) -> None:
+    def __init__(self, children: dict[str, list[str]], notifier: notify.Notifier) -> None:
         self._argv = children
+        self._notifier = notifier
         self._pids: dict[int, tuple[str, float]] = {}
         self._restarted: set[str] = set()
         self._ending = False
@@ -63,13 +65,16 @@ class Supervisor:
         """Start the children, start again what dies, and end with them."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
+        self._notifier.keep_telling()
         for name in self._argv:
             self._start(name)
         while self._pids:
             self._reap()
 
     def _start(self, name: str) -> None:
-        self._pids[commands.start_child(self._argv[name])] = (name, time.monotonic())
+        # the API knows when requests are answered
+        environment = self._notifier.for_child if name == "api" else {}
+        self._pids[commands.start_child(self._argv[name], environment)] = (name, time.monotonic())
 
     def _reap(self) -> None:
         pid, status = os.wait()
@@ -94,13 +99,12 @@ class Supervisor:
 
     def _end(self, *_: Any) -> None:
         self._ending = True
+        self._notifier.end(SHUTDOWN_SECONDS, self._kill)
         for pid in self._pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-        signal.signal(signal.SIGALRM, self._kill)
-        signal.setitimer(signal.ITIMER_REAL, SHUTDOWN_SECONDS)
 
-    def _kill(self, _number: int, _frame: FrameType | None) -> None:
+    def _kill(self) -> None:
         for pid in self._pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

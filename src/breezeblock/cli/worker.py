@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from breezeblock.cli import logs, options
+from breezeblock.cli import logs, notify, options
 from breezeblock.lockfile import EXIT_LOST_SLOT
 
 GRACE_SECONDS = 8.0
@@ -36,14 +36,16 @@ def command(data_dir: Path, config_files: tuple[Path, ...], names: tuple[str, ..
     (migrate.upgrade if upgrade else migrate.wait_until_current)(database)
     backends = [settings.backend(name) for name in names] or settings.backends
     worker = Worker(settings, database, open_catalog(settings, database), backends)
+    notifier = notify.from_environment()
 
     def stop(*_: Any) -> None:
+        notifier.end(GRACE_SECONDS, lambda: os._exit(0))
         worker.stop()
-        signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    notifier.keep_telling()
+    notifier.tell(notify.READY)
     try:
         worker.run()
     except DatabaseUnavailable as error:
