@@ -135,6 +135,7 @@ class SimulatedDriver:
         """`fill` writes beside the volume, which stays as it was until the new content is whole and synced."""
         record = self.volumes.get(volume.storage_name)
         if record.made_of == content:
+            self.volumes.sweep(volume.storage_name)
             return
         if record.exported_to:
             raise BackendInUse(f"{volume.storage_name} is connected, and so is not filled.")
@@ -282,6 +283,8 @@ class SimulatedDriver:
         if found is None or found.made_of != made_of:
             with source as content:
                 self._copy(content, volume.storage_name, self._record(volume, made_of))
+        else:
+            self.volumes.sweep(volume.storage_name)
         return self._model_update()
 
     def _copy(self, content: SparseFile, name: str, record: Record) -> None:

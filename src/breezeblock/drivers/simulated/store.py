@@ -130,6 +130,12 @@ class Store:
             for suffix in (NEW_RECORD, *SLOTS):
                 self._path(name, suffix).unlink(missing_ok=True)
 
+    def sweep(self, name: str) -> None:
+        """Remove what a process left beside a complete object that was killed just after it had published it."""
+        record = self.get(name)
+        with errors_in_kinds():
+            self._path(name, SLOTS[1 - record.slot]).unlink(missing_ok=True)
+
     def names(self) -> list[str]:
         """All complete objects, in order."""
         return [name for name in self.objects() if not name.endswith(".tmp")]
