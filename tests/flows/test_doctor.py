@@ -113,6 +113,13 @@ def test_a_service_that_has_done_everything_is_clean(cloud):
     assert doctor(cloud)[0] == 0
 
 
+def test_without_a_database_nothing_is_made(tmp_path):
+    ran = CliRunner().invoke(command, ["--data-dir", str(tmp_path / "none")])
+    assert ran.exit_code == 78
+    assert "There is no database" in ran.output
+    assert not (tmp_path / "none").exists()
+
+
 def test_orphans_are_purged(cloud):
     orphan, snapshot = a_volume(host="x@one#one"), str(uuid.uuid4())
     cloud.driver.create_volume(orphan)

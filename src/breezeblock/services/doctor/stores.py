@@ -72,7 +72,8 @@ def _without_mark(names: Iterable[str]) -> frozenset[str]:
 
 def look_at_backups(settings: Settings) -> dict[str, bool]:
     """Whether each backup in the store is finished, by id."""
-    return DirectoryStore(settings.path("backup_posix_path", "backups")).stored()
+    root = settings.path("backup_posix_path", "backups")
+    return DirectoryStore(root).stored() if root.exists() else {}
 
 
 def look_at_images(settings: Settings) -> frozenset[str] | None:
