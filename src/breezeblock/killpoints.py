@@ -66,7 +66,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     "create_volume.image.driver_clone": (*_around("clone_image"), *PUBLISH),
     "create_volume.image.image_volume": (*_around("create_cloned_volume"), *PUBLISH),
     "create_volume.image.cached": (
-        *_around(*_FILL[:2], "create_cloned_volume", "delete_volume"),
+        *_around(*_FILL[:2], "create_cloned_volume"),
         "between_pieces",
         *PUBLISH,
         *COMMIT,

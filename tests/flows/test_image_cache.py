@@ -7,7 +7,7 @@ import uuid
 import msgspec
 import pytest
 
-from breezeblock.db import image_cache, volumes
+from breezeblock.db import image_cache, outbox, volumes
 from breezeblock.errors import BackendOutOfSpace
 from breezeblock.model.image import Image
 from tests.cloud import Cloud
@@ -201,6 +201,7 @@ def test_a_fill_cut_short_is_removed_when_another_flow_has_filled_the_cache_mean
     )
     with cloud.database.begin() as connection:
         volumes.insert(connection, begun)
+        outbox.volume_event(connection, "create.start", begun, operation.id)
     with cloud.running():
         assert cloud.settled(late.id).state == "succeeded"
     assert cached_volumes(cloud) == [entry]

@@ -12,7 +12,8 @@ from collections import defaultdict
 
 from sqlalchemy.engine import Connection
 
-from breezeblock.db import image_cache, moves, outbox, volumes
+from breezeblock.context import admin_context
+from breezeblock.db import image_cache, moves, operations, outbox, volumes
 from breezeblock.db.image_cache import CacheEntry
 from breezeblock.errors import Cancelled, DriverError, ImageUnacceptable, NoValidBackend
 from breezeblock.flows.engine import Flow
@@ -194,16 +195,25 @@ def _too_many(max_count: int, max_size_gb: int, entries: list[CacheEntry], size:
 
 
 def evict(flow: Flow, entry: CacheEntry) -> None:
-    """Drop an entry and its volume; clones live on, as the driver contract promises."""
-    owner = flow.backend.settings.cinder_internal_tenant_project_id
+    """Drop an entry and have its volume deleted, by a flow of its own so that a crash leaves neither without the other.
+
+    Clones live on, as the driver contract promises.
+    """
     with flow.backend.database.begin() as connection:
-        cache_volume = volumes.find(connection, entry.volume_id)
         image_cache.remove(connection, entry.volume_id)
-        outbox.image_cache_event(
-            connection, "evict", entry.image_id, host=flow.backend.name, project_id=owner, operation_id=flow.id
+        cache_volume = volumes.find(connection, entry.volume_id)
+        if cache_volume is None or not moves.try_move(connection, "volume", cache_volume.id, "delete"):
+            return
+        operation_id = str(uuid.uuid4())
+        outbox.volume_event(connection, "delete.start", cache_volume, operation_id)
+        operations.request_flow(
+            connection,
+            admin_context(),
+            "delete_volume",
+            operation_id=operation_id,
+            resource=cache_volume,
+            arguments={"volume_id": cache_volume.id},
         )
-    if cache_volume is not None:
-        forget(flow, cache_volume)
 
 
 def forget(flow: Flow, cache_volume: Volume) -> None:
