@@ -21,6 +21,7 @@ MODULES = (
     "connecting",
     "reporting",
     "optional",
+    "examining",
     "refusing",
     "concurrency",
 )
@@ -30,6 +31,7 @@ from breezeblock.drivers.conformance.concurrency import ConcurrencyRules  # noqa
 from breezeblock.drivers.conformance.connecting import ConnectingRules  # noqa: E402
 from breezeblock.drivers.conformance.copying import CopyingRules  # noqa: E402
 from breezeblock.drivers.conformance.deleting import DeletingRules  # noqa: E402
+from breezeblock.drivers.conformance.examining import ExaminingRules  # noqa: E402
 from breezeblock.drivers.conformance.filling import FillingRules  # noqa: E402
 from breezeblock.drivers.conformance.making import MakingRules  # noqa: E402
 from breezeblock.drivers.conformance.optional import ImageRules, ReplicaRules  # noqa: E402
@@ -49,6 +51,7 @@ class DriverConformance(
     ReportingRules,
     ImageRules,
     ReplicaRules,
+    ExaminingRules,
     RefusingRules,
     ConcurrencyRules,
 ):
