@@ -102,7 +102,9 @@ class Site:
 
     def end_lock_session(self) -> None:
         """Have the server end the session that holds the slot's lock."""
-        ended = self.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+        holders = "pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted"
+        name = f"application_name = 'breezeblock slot {self.slot}'"
+        ended = self.query(f"SELECT pg_terminate_backend(pid) FROM {holders} AND {name}")
         assert ended == [(True,)]
 
     def image(self) -> tuple[str, str]:

@@ -48,6 +48,8 @@ class Database:
             connection.info["after_commit"] = []
             if self._turn is None:
                 with connection.begin():
+                    if self._guard is not None:
+                        self._guard(connection)
                     yield connection
                     killpoints.reached("before_commit")
             else:

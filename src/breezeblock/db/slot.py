@@ -6,6 +6,7 @@ next owner gets the lock, waits for the proof that the last one has ended, raise
 touches the storage. SQLite needs none of this: there is one worker process (`worker.Worker`).
 """
 
+import contextlib
 import logging
 import os
 import select
@@ -90,7 +91,8 @@ class Slot:
 
     def stop(self) -> None:
         """Have `take` return. For signal handlers too."""
-        self._stopper.send(b"s")
+        with contextlib.suppress(OSError):  # given back meanwhile: nothing waits
+            self._stopper.send(b"s")
 
     def verify(self, connection: Connection) -> None:
         """Raise `LostSlot` unless this process owns the slot, and keep it so until the transaction ends.
@@ -103,18 +105,22 @@ class Slot:
             raise LostSlot(f"Another worker has taken the slot {self.name}.")
 
     def release(self) -> None:
-        """Give the slot to the next owner, who need not wait: this one is through with the storage."""
+        """Give the slot to the next owner, who need not wait: this one is through with the storage. The last call."""
+        if self._lease is not None and self._session is not None:
+            self._give_back(self._session, self._lease)
+        for end in (self._stopped, self._stopper, self._given_back, self._giver):
+            end.close()
+
+    def _give_back(self, session: "Session[Any]", held: lease.Lease) -> None:
         import psycopg
 
-        if self._lease is None or self._session is None:
-            return
         self._giver.send(b"g")
         self._watcher.join()
         try:
-            self._session.execute("UPDATE slots SET pid = NULL WHERE slot = %s AND epoch = %s", (self.name, self.epoch))
+            session.execute("UPDATE slots SET pid = NULL WHERE slot = %s AND epoch = %s", (self.name, self.epoch))
         except psycopg.Error as error:
             log.warning("slot %s could not be released, the next owner will wait: %s", self.name, error)
-        self._lease.end()
+        held.end()
         self._close()
 
     def _take(self) -> bool:
