@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,9 @@ import msgspec
 
 from breezeblock import config, worker
 from breezeblock.context import RequestContext
-from breezeblock.db import migrate, operations, pools, snapshots, volumes
+from breezeblock.db import migrate, operations, outbox, pools, snapshots, volumes
 from breezeblock.db.connect import Database
+from breezeblock.db.outbox import Event
 from breezeblock.drivers.registry import open_driver
 from breezeblock.errors import NotFound
 from breezeblock.flows.backend import Backend
@@ -131,6 +133,21 @@ class Cloud:
     def count(self, table) -> int:
         with self.database.read() as connection:
             return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
+
+    def events(self) -> list[Event]:
+        with self.database.read() as connection:
+            return outbox.after(connection, 0, 1 << 60, limit=100_000)
+
+    def check_pairs(self) -> None:
+        """Each start of an operation that has ended has one end or error, and there is none without a start."""
+        with self.database.read() as connection:
+            pending = set(connection.exec_driver_sql("SELECT id FROM flow_requests").scalars())
+        balance: Counter[tuple[str | None, str, str]] = Counter()
+        for event in self.events():
+            verb, _, phase = event.type.rpartition(".")
+            balance[event.operation_id, verb, event.resource_id] += {"start": 1, "end": -1, "error": -1}.get(phase, 0)
+        odd = {key: count for key, count in balance.items() if count and key[0] not in pending}
+        assert odd == {}, f"events without their other half: {odd}"
 
     def close(self) -> None:
         self.database.close()
