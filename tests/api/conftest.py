@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from falcon import testing
 
 from breezeblock.api.app import make_app
+from breezeblock.api.handlers import events
 from breezeblock.config import DEFAULT_PROJECT
 from breezeblock.context import RequestContext
 from breezeblock.db import tables
@@ -25,6 +26,13 @@ _NEVER_NULL = {
     "backups": {"volume_id": "gone", "size": 1, "status": "available", "service": "directory"},
     "attachments": {"attach_mode": "rw", "attach_status": "attached"},
 }
+
+
+@pytest.fixture(autouse=True)
+def streams_end(monkeypatch):
+    """A stream of events ends when it has told what there is: no test waits for what nobody does."""
+    monkeypatch.setattr(events, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(events, "STREAM_SECONDS", 0.3)
 
 
 class Api:

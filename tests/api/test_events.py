@@ -2,7 +2,6 @@
 
 import threading
 
-import pytest
 from falcon import testing
 
 from breezeblock.api.handlers import events
@@ -25,20 +24,12 @@ def tell(cloud, project, *types):
             )
 
 
-@pytest.fixture
-def ends_at_once(monkeypatch):
-    """A stream ends when it has told what there is."""
-    monkeypatch.setattr(events, "LOOK_SECONDS", 0)
-    monkeypatch.setattr(events, "STREAM_SECONDS", 0.3)
-
-
 def told(answer):
     """The numbers and types of the events in a stream."""
     blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in answer.text.split("\n\n") if block]
     return [(int(block["id"]), block["event"]) for block in blocks if "id" in block]
 
 
-@pytest.mark.usefixtures("ends_at_once")
 def test_resumes_behind_the_last_number_with_ones_own_events_alone(api_as):
     api = api_as("reader", project="mine")
     tell(api.cloud, "mine", "one", "two")
@@ -50,7 +41,6 @@ def test_resumes_behind_the_last_number_with_ones_own_events_alone(api_as):
     assert '"payload":{"size":1}' in answer.text
 
 
-@pytest.mark.usefixtures("ends_at_once")
 def test_an_administrator_sees_all_on_request(api_as):
     api = api_as("admin", project="mine")
     tell(api.cloud, "mine", "one")
