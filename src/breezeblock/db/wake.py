@@ -43,6 +43,14 @@ def _send(path: str) -> None:
             sender.sendto(b"w", path)
 
 
+def _ready(files: list[int], seconds: float) -> list[int]:
+    """Which of these can be read, within so many seconds. poll, since select knows no descriptor beyond 1023."""
+    poll = select.poll()
+    for file in files:
+        poll.register(file, select.POLLIN)
+    return [file for file, _ in poll.poll(seconds * 1000)]
+
+
 class Alarm(Protocol):
     """What an owner sleeps on."""
 
@@ -69,7 +77,7 @@ class DatagramAlarm:
 
     def wait(self, seconds: float) -> bool:
         """As `Alarm.wait`; takes all wakes that are there at once."""
-        woken = bool(select.select([self._socket], [], [], seconds)[0])
+        woken = bool(_ready([self._socket.fileno()], seconds))
         with contextlib.suppress(BlockingIOError):
             while self._socket.recv(16):
                 pass
@@ -103,7 +111,7 @@ class ListenAlarm:
     def wait(self, seconds: float) -> bool:
         """As `Alarm.wait`."""
         try:
-            ready = select.select([self._connection.fileno(), self._inner.fileno()], [], [], seconds)[0]
+            ready = _ready([self._connection.fileno(), self._inner.fileno()], seconds)
             if self._inner.fileno() in ready:
                 self._inner.recv(4096)
             for _ in self._connection.notifies(timeout=0):
