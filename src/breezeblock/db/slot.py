@@ -232,7 +232,10 @@ def end_process(why: str) -> NoReturn:
 
 
 def _readable(sources: list[int], seconds: float | None) -> list[int]:
-    return select.select(sources, [], [], seconds)[0]
+    poll = select.poll()  # select knows no descriptor beyond 1023
+    for source in sources:
+        poll.register(source, select.POLLIN)
+    return [source for source, _ in poll.poll(None if seconds is None else seconds * 1000)]
 
 
 def _lost(message: str) -> Exception:
