@@ -36,7 +36,7 @@ def test_beside_a_service_that_runs_is_killed_and_stopped(start, tmp_path):
     for volume_id in (kept, lost, late):
         status_of(client, volume_id, "available")
     subprocess.run([PROGRAM, "connect", "kept", "--data-dir", data_dir], check=True, capture_output=True)
-    assert doctor(data_dir) == (0, {"clean": True, "findings": [], "done": []})
+    assert doctor(data_dir) == (0, {"clean": True, "findings": [], "draining": [], "done": []})
 
     os.kill(child(server, "worker"), signal.SIGKILL)
     assert doctor(data_dir)[0] == 0, "the export outlives the worker, and flows wait for the next one"

@@ -12,10 +12,11 @@ from breezeblock.cli.doctor import command
 from breezeblock.db import image_cache, moves, operations, tables, volume_types, volumes
 from breezeblock.db.image_cache import CacheEntry
 from breezeblock.exports.nbd import NbdExports
-from breezeblock.flows import replicas
+from breezeblock.flows import create_volume, engine, replicas
 from breezeblock.images.local import LocalCatalog
 from breezeblock.lockfile import LockFile
 from breezeblock.model import clock
+from breezeblock.model import flows as flow_versions
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
 from breezeblock.model.volume_type import VolumeType
@@ -303,6 +304,49 @@ def test_operations_flows_and_events_that_belong_to_nothing(simulated):
     assert {one.state for one in simulated.operations(lost.id)} == {"failed"}
     with simulated.database.read() as connection:
         assert operations.get(connection, other.id).state == "failed"
+
+
+def test_flows_of_an_old_version_drain(simulated, monkeypatch):
+    """They are listed until they have ended, by the function of their own version, and nothing is wrong with them."""
+    ran = []
+    first, second = simulated.create(size=1), simulated.create(size=1)
+    monkeypatch.setattr(engine, "_KINDS", dict(engine._KINDS))
+    monkeypatch.setitem(flow_versions.VERSIONS, "create_volume", (1, 2))
+
+    @engine.flow("create_volume", abandon=create_volume.abandon, version=2)
+    def newer(flow):
+        ran.append(flow.arguments["volume_id"])
+        create_volume.create_volume(flow)
+
+    third = simulated.create(size=1)
+    code, told = doctor(simulated)
+    oldest = simulated.operations(first.id)[0].created_at
+    drains = {"flow": "create_volume", "version": 1, "newest": 2, "count": 2, "oldest": oldest}
+    assert (code, told["draining"], told["findings"]) == (0, [drains], [])
+    shown = CliRunner().invoke(command, ["--data-dir", str(simulated.settings.data_dir)])
+    assert shown.output.startswith(f"draining: 2 of create_volume v1 (now v2), oldest since {oldest}\n")
+    with simulated.running():
+        for volume in (first, second, third):
+            assert simulated.settled(volume.id).state == "succeeded"
+    assert ran == [third.id]
+    assert doctor(simulated) == (0, {"clean": True, "findings": [], "draining": [], "done": []})
+
+
+def test_a_flow_that_this_release_does_not_know_waits_and_is_told(simulated):
+    newer, other = simulated.create(size=1), simulated.create(size=1)
+    requests = tables.flow_requests
+    for volume, values in ((newer, {"version": 9}), (other, {"flow": "teleport_volume"})):
+        (operation,) = simulated.operations(volume.id)
+        execute(simulated, sa.update(requests).where(requests.c.id == operation.id).values(**values))
+    with simulated.running():
+        simulated.made(size=1)
+        code, told = doctor(simulated, "--fix", "--yes")
+    assert (code, told["draining"], told["done"]) == (1, [], [])
+    assert [(one["kind"], one["fix"]) for one in told["findings"]] == [("unknown_flow", None)] * 2
+    shown = " ".join(one["wrong"] for one in told["findings"])
+    assert "create_volume version 9 is to be run" in shown
+    assert "teleport_volume version 1 is to be run" in shown
+    assert simulated.volume(newer.id).status == simulated.volume(other.id).status == "creating"
 
 
 def test_attachments_and_exports(cloud):

@@ -10,6 +10,7 @@ from breezeblock.db import operations
 from breezeblock.errors import BackendOutOfSpace
 from breezeblock.flows import engine as engine_module
 from breezeblock.flows.engine import Engine, flow
+from breezeblock.model import flows
 from breezeblock.model.volume import Volume
 from tests.cloud import MEMBER, Cloud
 
@@ -17,10 +18,27 @@ SIMULATED = "[DEFAULT]\nenabled_backends = one\n[one]\nvolume_driver = simulated
 
 
 @pytest.fixture
-def cloud(tmp_path, database_url):
+def known_flows(monkeypatch):
+    """The flows that tests here make up."""
+    for name in ("test_steps", "test_hopeless", "test_long", "test_left"):
+        monkeypatch.setitem(flows.VERSIONS, name, (1,))
+
+
+@pytest.fixture
+def cloud(tmp_path, database_url, known_flows):
     cloud = Cloud(tmp_path, SIMULATED, database_url)
     yield cloud
     cloud.close()
+
+
+def test_each_version_of_each_flow_has_its_function():
+    there = {(name, version) for name, versions in flows.VERSIONS.items() for version in versions}
+    assert there <= engine_module._KINDS.keys()
+
+
+def test_a_function_of_an_unknown_version_is_refused():
+    with pytest.raises(LookupError, match="no version 7 of a flow create_volume"):
+        flow("create_volume", abandon=lambda flow, error: None, version=7)
 
 
 def request(cloud, name):

@@ -13,6 +13,7 @@ from breezeblock.cli import options
 if TYPE_CHECKING:
     from breezeblock.config import Settings
     from breezeblock.db.connect import Database
+    from breezeblock.services.doctor.draining import Draining
     from breezeblock.services.doctor.finding import Finding
 
 
@@ -33,6 +34,7 @@ def command(
     """
     from breezeblock import config
     from breezeblock.db.connect import Database
+    from breezeblock.services.doctor import draining
     from breezeblock.services.doctor.examine import examine
 
     settings = config.load(data_dir, config_files=config_files)
@@ -47,7 +49,7 @@ def command(
                 click.confirm("Do this?", abort=True, err=True)
             done = _mend(settings, database, found, project)
             found = examine(settings, database)
-        _print(found, done, as_json)
+        _print(found, draining.look(database), done, as_json)
     finally:
         database.close()
     if found:
@@ -82,13 +84,15 @@ def _mend(
     return done
 
 
-def _print(found: "list[Finding]", done: list[dict[str, str]], as_json: bool) -> None:
+def _print(found: "list[Finding]", draining: "list[Draining]", done: list[dict[str, str]], as_json: bool) -> None:
     if as_json:
         import msgspec
 
-        findings = [msgspec.to_builtins(finding) for finding in found]
-        click.echo(json.dumps({"clean": not found, "findings": findings, "done": done}, indent=2))
+        told = {"clean": not found, "findings": found, "draining": draining, "done": done}
+        click.echo(json.dumps(msgspec.to_builtins(told), indent=2))
         return
+    for version in draining:
+        click.echo(version)
     for one in done:
         click.echo(f"{one['resource']} {one['id']}: {one['done']}")
     if found:

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from breezeblock.context import RequestContext
 from breezeblock.db import records, tables, wake
-from breezeblock.model import clock
+from breezeblock.model import clock, flows
 from breezeblock.model.backup import Backup
 from breezeblock.model.operation import Answer, Operation
 from breezeblock.model.snapshot import Snapshot
@@ -36,6 +36,16 @@ class FlowRequest(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
 
 
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """How many flows of one version wait or run."""
+
+    flow: str
+    version: int
+    count: int
+    oldest: str
+    """When the first of them was requested."""
+
+
 def slot_of(host: str) -> str:
     """The slot that runs the flows of a pool or backend: `host@backend#0`."""
     return host.partition("#")[0] + "#0"
@@ -50,9 +60,11 @@ def request_flow(
     resource: Resource,
     arguments: dict[str, Any],
     answers: list[Answer] | None = None,
-    version: int = 1,
 ) -> Operation:
-    """Write the operation and the request for its flow, and wake the owner of the slot that `resource` lies in."""
+    """Write the operation and the request for its flow, and wake the owner of the slot that `resource` lies in.
+
+    The request has the flow's newest version, and keeps it until the flow has ended.
+    """
     slot = slot_of(resource.host or "")
     operation = Operation(
         id=operation_id,
@@ -70,7 +82,7 @@ def request_flow(
         id=operation_id,
         slot=slot,
         flow=flow,
-        version=version,
+        version=flows.newest(flow),
         arguments=arguments,
         context=msgspec.to_builtins(context),
         attempts=0,
@@ -104,6 +116,13 @@ def pending(connection: Connection, slot: str) -> list[FlowRequest]:
     """The flows a slot has still to run, the oldest first."""
     query = sa.select(_requests).where(_requests.c.slot == slot).order_by(_requests.c.created_at, _requests.c.id)
     return records.fetch_all(connection, query, FlowRequest)
+
+
+def backlog(connection: Connection) -> list[Backlog]:
+    """All flows that wait or run, counted by name and version."""
+    kind = (_requests.c.flow, _requests.c.version)
+    count, oldest = sa.func.count().label("count"), sa.func.min(_requests.c.created_at).label("oldest")
+    return records.fetch_all(connection, sa.select(*kind, count, oldest).group_by(*kind).order_by(*kind), Backlog)
 
 
 def count_attempt(connection: Connection, slot: str) -> None:

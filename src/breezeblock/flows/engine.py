@@ -25,7 +25,7 @@ from breezeblock.db.operations import FlowRequest
 from breezeblock.db.wake import open_alarm
 from breezeblock.errors import BreezeblockError, Cancelled, DatabaseUnavailable, DeadlinePassed
 from breezeblock.flows.backend import Backend
-from breezeblock.model import clock
+from breezeblock.model import clock, flows
 from breezeblock.model.operation import Answer
 
 log = logging.getLogger(__name__)
@@ -203,8 +203,13 @@ _KINDS: dict[tuple[str, int], FlowKind] = {}
 def flow(
     name: str, *, abandon: Callable[[Flow, BaseException], None], version: int = 1
 ) -> Callable[[FlowFunction], FlowFunction]:
-    """Register a function as the flow `name`. `abandon` undoes and puts the resource in an error state; run when the
-    function raised, or when it was taken up too often."""
+    """Register a function as the flow `name` in one of its versions (`model.flows`).
+
+    `abandon` undoes and puts the resource in an error state; run when the function raised, or when it was taken up too
+    often. Raises `LookupError` for a flow that `model.flows` does not have.
+    """
+    if not flows.is_known(name, version):
+        raise LookupError(f"model.flows has no version {version} of a flow {name}.")
 
     def register(function: FlowFunction) -> FlowFunction:
         _KINDS[name, version] = FlowKind(function, abandon)
@@ -286,7 +291,11 @@ class Engine:
         """Run a flow to its end; whether it was handed over."""
         kind = _KINDS.get((request.flow, request.version))
         if kind is None:
-            log.error("flow %s version %d is unknown to this release", request.flow, request.version)
+            log.error(
+                "flow %s version %d is unknown to this release; it waits for one that knows it",
+                request.flow,
+                request.version,
+            )
             return False
         if not self._still_there(request):
             return False

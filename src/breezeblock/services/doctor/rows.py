@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
+from breezeblock.model import flows
 from breezeblock.model.states import PASSING
 from breezeblock.services.doctor.finding import Finding
 from breezeblock.services.doctor.picture import Picture
@@ -42,6 +43,16 @@ def _flows(picture: Picture) -> Iterator[Finding]:
     present |= {one.id for one in rows.attachments}
     operations = {one.id: one for one in rows.open_operations}
     for request in rows.requests:
+        if not flows.is_known(request.flow, request.version):
+            yield Finding(
+                kind="unknown_flow",
+                resource="operation",
+                id=request.id,
+                wrong=f"{request.flow} version {request.version} is to be run, which this release does not know: "
+                "run the release that requested it until this is gone",
+                fix=None,
+            )
+            continue
         resource_id = request.arguments.get("attachment_id") or next(
             (request.arguments[key] for key in ("volume_id", "snapshot_id", "backup_id") if key in request.arguments),
             None,
