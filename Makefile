@@ -31,11 +31,11 @@ test-kill: setup ## kill real processes at every point between two side effects,
 chaos: setup ## random kills under load for SECONDS=60, then a look at what is left
 	@$(BIN)/python -m scripts.chaos --seconds $(SECONDS) $(ARGS)
 
-test-real: setup ## run the tests against real Keystone and Glance, installed by the tests
+test-real: setup ## run the tests against real Keystone, Glance and RabbitMQ, installed by the tests
 	@$(BIN)/pytest tests/real $(ARGS)
 
-test-real-smoke: setup ## one tour with the openstack client against real Keystone and Glance
-	@$(BIN)/pytest tests/real/test_smoke.py $(ARGS)
+test-real-smoke: setup ## one tour through real Keystone and Glance, one life of a volume told by real RabbitMQ
+	@$(BIN)/pytest tests/real/test_smoke.py tests/real/test_notifications.py::test_cinders_notifications_in_order $(ARGS)
 
 lint: setup ## check style, types and the floors of the house
 	$(BIN)/ruff check

@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from breezeblock.db import horizon, records, tables, wake
+from breezeblock.db import attachments, horizon, records, tables, wake
 from breezeblock.model import clock
 from breezeblock.model.backup import Backup
 from breezeblock.model.snapshot import Snapshot
@@ -106,7 +106,7 @@ def end_open(connection: Connection, operation_id: str, ending: str, **more: Any
 
 
 def volume_event(connection: Connection, event: str, volume: Volume, operation_id: str | None, **more: Any) -> None:
-    """An event `volume.<event>` with Cinder's payload keys."""
+    """An event `volume.<event>` with Cinder's payload keys (`volume_utils._usage_from_volume`)."""
     payload = {
         "tenant_id": volume.project_id,
         "user_id": volume.user_id,
@@ -121,9 +121,14 @@ def volume_event(connection: Connection, event: str, volume: Volume, operation_i
         "launched_at": volume.launched_at,
         "snapshot_id": volume.snapshot_id,
         "replication_status": volume.replication_status,
+        "replication_extended_status": None,
+        "replication_driver_data": volume.replication_driver_data,
         "metadata": volume.metadata,
+        "volume_attachment": _attachments_of(connection, volume),
         **more,
     }
+    if volume.image_metadata:
+        payload["glance_metadata"] = [{"key": key, "value": value} for key, value in volume.image_metadata.items()]
     write(
         connection,
         f"volume.{event}",
@@ -135,19 +140,33 @@ def volume_event(connection: Connection, event: str, volume: Volume, operation_i
     )
 
 
+def _attachments_of(connection: Connection, volume: Volume) -> list[dict[str, Any]]:
+    """What may be told of a volume's attachments: `connector` and `connection_info`, which Cinder sends too, open it."""
+    if volume.attach_status == "detached":
+        return []
+    hidden = {"project_id", "connector", "connection_info"}
+    shown = [msgspec.to_builtins(one) for one in attachments.of_volume(connection, volume.id)]
+    return [{key: value for key, value in one.items() if key not in hidden} for one in shown]
+
+
 def snapshot_event(
     connection: Connection, event: str, snapshot: Snapshot, operation_id: str | None, **more: Any
 ) -> None:
-    """An event `snapshot.<event>` with Cinder's payload keys."""
+    """An event `snapshot.<event>` with Cinder's payload keys (`volume_utils._usage_from_snapshot`), and `host`."""
+    volumes = tables.volumes
+    zone = sa.select(volumes.c.availability_zone).where(volumes.c.id == snapshot.volume_id)
     payload = {
         "tenant_id": snapshot.project_id,
         "user_id": snapshot.user_id,
+        "availability_zone": connection.execute(zone).scalar(),
+        "host": snapshot.host,
         "volume_id": snapshot.volume_id,
         "snapshot_id": snapshot.id,
         "display_name": snapshot.name,
         "volume_size": snapshot.volume_size,
         "status": snapshot.status,
         "created_at": snapshot.created_at,
+        "deleted": "True" if event == "delete.end" else "",
         "metadata": snapshot.metadata,
         **more,
     }

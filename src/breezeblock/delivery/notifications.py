@@ -1,7 +1,7 @@
 """Notifications on the message bus, as Cinder sends them: for Ceilometer and whoever else listens there.
 
-The messages are those of oslo.messaging's Notifier (format 2.0, `messagingv2`). They do not go through it, because it
-swallows the errors of its drivers, and an event that did not arrive has to be sent again.
+The messages are those of oslo.messaging's Notifier (format 2.0, `messagingv2`). They do not go through it: it and its
+drivers, the only public way, log errors and go on, and an event that did not arrive has to be sent again.
 """
 
 import logging

@@ -45,7 +45,7 @@ def abandon(flow: Flow, error: BaseException) -> None:
     try:
         flow.driver.delete_volume(volume)
         if isinstance(spec, FromImage):
-            cached.forget_unfinished(flow, spec.image_id)
+            cached.forget_unfinished(flow, spec.image_id, message)
     except DriverError as left:
         log.exception("volume %s: the remains of a failed create could not be removed", volume.id)
         message += f" What was made of it could not be removed: {left.message}"
@@ -81,4 +81,5 @@ def publish(flow: Flow, volume: Volume, made: Made) -> None:
     now = clock.now()
     with flow.ending() as connection:
         moves.move(connection, "volume", volume.id, "create_done", launched_at=now, **changes)
-        outbox.volume_event(connection, "create.end", volume, flow.id, status="available", launched_at=now)
+        made_volume = msgspec.structs.replace(volume, status="available", launched_at=now, **changes)
+        outbox.volume_event(connection, "create.end", made_volume, flow.id)

@@ -16,7 +16,7 @@ from breezeblock.context import admin_context
 from breezeblock.db import image_cache, moves, operations, outbox, volumes
 from breezeblock.db.image_cache import CacheEntry
 from breezeblock.errors import Cancelled, DriverError, ImageUnacceptable, NoValidBackend
-from breezeblock.flows.engine import Flow
+from breezeblock.flows.engine import Flow, message_for_user
 from breezeblock.flows.image_ladder import download
 from breezeblock.flows.made import Declined, Made
 from breezeblock.model import clock
@@ -114,8 +114,8 @@ def fill(flow: Flow, volume: Volume, image: Image) -> CacheEntry | Declined:
         cache_volume = admit(flow, volume, image, size)
         try:
             made = download.copy_in(flow, cache_volume, prepared)
-        except Exception:
-            forget(flow, cache_volume)
+        except Exception as error:
+            forget(flow, cache_volume, message_for_user(error))
             raise
     entry = CacheEntry(
         backend=flow.backend.name,
@@ -168,12 +168,12 @@ def cache_volume_id(flow: Flow, image_id: str) -> str:
     return str(uuid.uuid5(uuid.UUID(flow.id), f"image-cache:{image_id}"))
 
 
-def forget_unfinished(flow: Flow, image_id: str) -> None:
+def forget_unfinished(flow: Flow, image_id: str, reason: str) -> None:
     """Remove the cache volume that this flow began, unless it was finished: then it serves others."""
     with flow.backend.database.read() as connection:
         begun = volumes.find(connection, cache_volume_id(flow, image_id))
     if begun is not None and begun.status == "creating":
-        forget(flow, begun)
+        forget(flow, begun, reason)
 
 
 def make_room(flow: Flow, size: int) -> bool:
@@ -201,6 +201,14 @@ def evict(flow: Flow, entry: CacheEntry) -> None:
     """
     with flow.backend.database.begin() as connection:
         image_cache.remove(connection, entry.volume_id)
+        outbox.image_cache_event(
+            connection,
+            "evict",
+            entry.image_id,
+            host=entry.backend,
+            project_id=flow.backend.settings.cinder_internal_tenant_project_id,  # the image may be another project's
+            operation_id=flow.id,
+        )
         cache_volume = volumes.find(connection, entry.volume_id)
         if cache_volume is None or not moves.try_move(connection, "volume", cache_volume.id, "delete"):
             return
@@ -216,15 +224,15 @@ def evict(flow: Flow, entry: CacheEntry) -> None:
         )
 
 
-def forget(flow: Flow, cache_volume: Volume) -> None:
-    """Remove a cache volume from the storage and from the tables."""
+def forget(flow: Flow, cache_volume: Volume, reason: str) -> None:
+    """Remove a cache volume from the storage and from the tables; one that was never whole ends for this reason."""
     with flow.backend.database.begin() as connection:
         image_cache.remove(connection, cache_volume.id)
     flow.driver.delete_volume(cache_volume)
     with flow.backend.database.begin() as connection:
         volumes.remove(connection, cache_volume.id)
         if cache_volume.status == "creating":
-            outbox.volume_event(connection, "create.error", cache_volume, flow.id)
+            outbox.volume_event(connection, "create.error", cache_volume, flow.id, error=reason)
         else:
             outbox.volume_event(connection, "delete.start", cache_volume, flow.id)
             outbox.volume_event(connection, "delete.end", cache_volume, flow.id)

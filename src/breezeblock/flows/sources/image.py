@@ -31,7 +31,7 @@ def create(flow: Flow, volume: Volume, spec: FromImage) -> Made:
     image = flow.backend.images.get(flow.context.as_service(), spec.image_id)
     made = climb(flow, volume, image)
     if flow.attempts:  # what it began to cache before a crash, another flow may have cached meanwhile
-        cached.forget_unfinished(flow, image.id)
+        cached.forget_unfinished(flow, image.id, "The image was cached by another create meanwhile.")
     return bootable.handle(flow, image, made)
 
 
