@@ -2,7 +2,8 @@
 
 BENCH_PEER_AUTH_URL, _USER, _PASSWORD, _PROJECT (and _LIST_USER, _LIST_PROJECT), or BENCH_PEER_ENDPOINT, _TOKEN,
 _IMAGES_ENDPOINT, _IMAGE; BENCH_PEER_PIDS names its processes (ids or files, separated by spaces), BENCH_PEER_NAME it.
-With a peer the table goes into BENCHMARKS.md; without one it is printed only, unless --write is given.
+With a peer the table goes into BENCHMARKS.md; without one it is printed only, unless --write is given. See also
+`make bench-cluster`.
 """
 
 import argparse
@@ -12,13 +13,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import report
+from bench import page, report
 from bench.embedded import Embedded, make_image
 from bench.measure import Remote
 from bench.rounds import Subject, measure
 from bench.scenarios import NAMES
 
-PAGE = Path(__file__).parents[1] / "BENCHMARKS.md"
+TITLE = "The embedded default: one machine, SQLite"
 PREFIX = "BENCH_PEER_"
 
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         results.save(options.json)
     if peer or options.write:
-        PAGE.write_text(report.page(results, embedded.name, peer_name))
+        page.write(TITLE, report.section(results, embedded.name, peer_name))
     for failure in results.failures:
         print(f"FAILED {failure}")
     return 1 if results.failures else 0

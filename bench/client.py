@@ -63,6 +63,10 @@ class Client:
         """Make a volume of so many GiB and return its id."""
         return self.create("volume", size=size, name=f"bench-{uuid.uuid4().hex[:8]}", **fields)
 
+    def extend(self, volume_id: str, size: int) -> None:
+        """Ask for a volume to grow to so many GiB."""
+        self._request("POST", f"{self.endpoint.volumes}/volumes/{volume_id}/action", {"os-extend": {"new_size": size}})
+
     def delete(self, kind: str, resource_id: str) -> None:
         """Ask for the deletion of a resource."""
         self._request("DELETE", f"{self.endpoint.volumes}/{kind}s/{resource_id}")

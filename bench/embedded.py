@@ -44,9 +44,7 @@ class Embedded:
         """Stop the server, and its export daemons too: those outlive a server that only restarts."""
         if self._server is not None:
             self._server.stop()
-        for pid in self._processes().pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+        end_leftovers(self._processes())
 
     def begin_round(self) -> tuple[Target, dict[str, Sample]]:
         """Stop the server if it runs, start it, and time until it answers and until it has made a volume."""
@@ -60,7 +58,7 @@ class Embedded:
         self._server.wait_for(f"http://{address}/v3/volumes")
         figures = {"start": Sample(wall_ms=(time.perf_counter() - started) * 1000)}
         client = Client(Endpoint(volumes=f"http://{address}/v3", images=f"http://{address}/image/v2"))
-        first = _first_volume(client)
+        first = first_volume(client)
         figures["start_to_volume"] = Sample(wall_ms=(time.perf_counter() - started) * 1000)
         client.delete("volume", first)
         client.wait_gone("volume", first)
@@ -79,7 +77,14 @@ class Embedded:
         return ServerProcesses(matching=str(self._data_dir))
 
 
-def _first_volume(client: Client) -> str:
+def end_leftovers(processes: ServerProcesses) -> None:
+    """End what a stopped server leaves running, its export daemons."""
+    for pid in processes.pids():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def first_volume(client: Client) -> str:
     """A volume, made as soon as the API accepts it: it refuses while no worker has reported a pool."""
     deadline = time.monotonic() + READY_SECONDS
     while True:

@@ -1,7 +1,7 @@
 """What a server's processes cost, read from /proc: processor time and memory."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,11 +20,15 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class ServerProcesses:
-    """The processes of a server: trees under root process ids, and daemons known by a text on their command line."""
+    """The processes of a server: trees under root process ids, and daemons known by a text on their command line.
 
-    def __init__(self, roots: Sequence[int] = (), matching: str | None = None) -> None:
+    The trees under `without` are left out.
+    """
+
+    def __init__(self, roots: Sequence[int] = (), matching: str | None = None, without: Sequence[int] = ()) -> None:
         self._roots = tuple(roots)
         self._matching = matching.encode() if matching else None
+        self._without = tuple(without)
 
     @property
     def known(self) -> bool:
@@ -45,14 +49,7 @@ class ServerProcesses:
         children: dict[int, list[int]] = {}
         for pid, parent in _parents():
             children.setdefault(parent, []).append(pid)
-        found: set[int] = set()
-        waiting = [*self._roots, *self._daemons()]
-        while waiting:
-            pid = waiting.pop()
-            if pid not in found:
-                found.add(pid)
-                waiting += children.get(pid, [])
-        return found
+        return _trees([*self._roots, *self._daemons()], children) - _trees(self._without, children)
 
     def _daemons(self) -> Iterator[int]:
         if self._matching is None:
@@ -60,6 +57,17 @@ class ServerProcesses:
         for pid in _all_pids():
             if pid != os.getpid() and self._matching in _read(pid, "cmdline"):
                 yield pid
+
+
+def _trees(roots: Sequence[int], children: Mapping[int, Sequence[int]]) -> set[int]:
+    found: set[int] = set()
+    waiting = list(roots)
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found:
+            found.add(pid)
+            waiting += children.get(pid, [])
+    return found
 
 
 def root_pids(texts: Sequence[str]) -> list[int]:

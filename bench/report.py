@@ -1,6 +1,7 @@
 """The figures as a table: what each thing took, how many times less than the peer, and whether the goal is met."""
 
 import datetime
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -47,29 +48,28 @@ MOST_PSS_MIB = 180
 MOST_IDLE_PERCENT = 2
 
 
-def table(results: Results, server: str, peer: str | None) -> str:
+def table(results: Results, server: str, peer: str | None, goals: Mapping[str, Goal] = GOALS) -> str:
     """A Markdown table of medians; with a peer also of its figures and the ratios."""
     head = [f"{server} ms", "CPU ms"]
     if peer:
         head += [f"{peer} ms", "CPU ms", "times faster", "times less CPU"]
     head += ["goal", ""]
-    lines = [_row(["", *head]), _row(["---", *["---:"] * (len(head) - 2), "---", "---"])]
+    lines = [row(["", *head]), row(["---", *["---:"] * (len(head) - 2), "---", "---"])]
     for scenario, label in LABELS.items():
         ours = results.median(server, scenario)
         if ours is not None:
             theirs = results.median(peer, scenario) if peer else None
-            lines.append(_row([label, *_figures(ours, theirs, peer is not None), *_judge(scenario, ours, theirs)]))
-    return "\n".join([*lines, "", *_idle(results, server, True), *(_idle(results, peer, False) if peer else [])])
+            lines.append(
+                row([label, *_figures(ours, theirs, peer is not None), *_judge(goals.get(scenario), ours, theirs)])
+            )
+    idle = [*_idle(results, server, True), *(_idle(results, peer, False) if peer else [])]
+    return "\n".join([*lines, *(["", *idle] if idle else [])])
 
 
-def page(results: Results, server: str, peer: str | None) -> str:
-    """BENCHMARKS.md."""
-    when = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return f"""# Benchmarks
-
-`make bench` wrote this page on {when}: {results.machine}, medians of {results.rounds} rounds in which the servers take
-turns. Times are a client's, with its polling (5 ms, growing to 50 ms); CPU is user and system time of all processes of
-the server for one operation, the polls included. "First" is the first volume of an image the server has not seen.
+def section(results: Results, server: str, peer: str | None) -> str:
+    """The part of BENCHMARKS.md on the embedded default."""
+    return f"""`make bench` wrote this part on {today()}: {how(results)}
+"First" is the first volume of an image the server has not seen.
 {server} runs as `breezeblock serve` runs without a configuration: SQLite, the directory backend, local images, no
 authentication. The peer, where there is one, runs as it was found, with its own database, storage and authentication.
 
@@ -77,27 +77,38 @@ authentication. The peer, where there is one, runs as it was found, with its own
 """
 
 
+def today() -> str:
+    """The date, as BENCHMARKS.md has it."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def how(results: Results) -> str:
+    """On what, and how, the figures of a table were taken."""
+    return f"""{results.machine}, medians of {results.rounds} rounds in which the servers take turns.
+Times are a client's, with its polling (5 ms, growing to 50 ms); CPU is user and system time of all processes of the
+server for one operation, the polls included."""
+
+
 def _figures(ours: Sample, theirs: Sample | None, with_peer: bool) -> list[str]:
-    cells = [_number(ours.wall_ms), _number(ours.cpu_ms)]
+    cells = [number(ours.wall_ms), number(ours.cpu_ms)]
     if with_peer:
         theirs = theirs or Sample()
-        cells += [_number(theirs.wall_ms), _number(theirs.cpu_ms)]
-        cells += [_ratio(theirs.wall_ms, ours.wall_ms), _ratio(theirs.cpu_ms, ours.cpu_ms)]
+        cells += [number(theirs.wall_ms), number(theirs.cpu_ms)]
+        cells += [ratio(theirs.wall_ms, ours.wall_ms), ratio(theirs.cpu_ms, ours.cpu_ms)]
     return cells
 
 
-def _judge(scenario: str, ours: Sample, theirs: Sample | None) -> list[str]:
-    goal = GOALS.get(scenario)
+def _judge(goal: Goal | None, ours: Sample, theirs: Sample | None) -> list[str]:
     if goal is None:
         return ["", ""]
     value = getattr(ours, goal.field)
     if goal.most is not None:
-        return [f"at most {goal.most:.0f} ms", _verdict(value, goal.most)]
+        return [f"at most {goal.most:.0f} ms", verdict(value, goal.most)]
     other = getattr(theirs, goal.field) if theirs else None
     if other is None:
         return ["", ""]
     unit = "CPU" if goal.field == "cpu_ms" else "time"
-    return [f"1/{goal.times:.0f} of its {unit}", _verdict(value, other / (goal.times or 1))]
+    return [f"1/{goal.times:.0f} of its {unit}", verdict(value, other / (goal.times or 1))]
 
 
 def _idle(results: Results, server: str, judged: bool) -> list[str]:
@@ -106,26 +117,30 @@ def _idle(results: Results, server: str, judged: bool) -> list[str]:
         return []
     memory, load = f"{sample.pss_mib:.0f} MiB (PSS)", f"{sample.idle_percent:.1f} % of one processor"
     if judged:
-        memory += f", goal at most {MOST_PSS_MIB}: {_verdict(sample.pss_mib, MOST_PSS_MIB)}"
-        load += f", goal at most {MOST_IDLE_PERCENT}: {_verdict(sample.idle_percent, MOST_IDLE_PERCENT)}"
+        memory += f", goal at most {MOST_PSS_MIB}: {verdict(sample.pss_mib, MOST_PSS_MIB)}"
+        load += f", goal at most {MOST_IDLE_PERCENT}: {verdict(sample.idle_percent, MOST_IDLE_PERCENT)}"
     return [f"- {server} at rest with one volume attached: {memory}; {load}."]
 
 
-def _verdict(value: float | None, most: float | None) -> str:
+def verdict(value: float | None, most: float | None) -> str:
+    """Whether a goal is met; nothing where a figure is missing."""
     if value is None or most is None:
         return ""
     return "met" if value <= most else "**missed**"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A figure as a cell shows it."""
     if value is None:
         return ""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def _ratio(theirs: float | None, ours: float | None) -> str:
+def ratio(theirs: float | None, ours: float | None) -> str:
+    """How many times more the peer took."""
     return f"{theirs / ours:.1f}" if theirs and ours else ""
 
 
-def _row(cells: list[str]) -> str:
+def row(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"

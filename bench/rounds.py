@@ -36,7 +36,7 @@ class Results(msgspec.Struct):
         samples = self.figures.get(server, {}).get(scenario, [])
         if not samples:
             return None
-        fields = ("wall_ms", "cpu_ms", "pss_mib", "idle_percent")
+        fields = ("wall_ms", "p95_ms", "cpu_ms", "pss_mib", "idle_percent")
         values = {field: [getattr(s, field) for s in samples if getattr(s, field) is not None] for field in fields}
         medians = {field: median(found) for field, found in values.items() if found}
         return Sample(operations=samples[0].operations, **medians)
@@ -56,17 +56,17 @@ def measure(subjects: Sequence[Subject], scenarios: Sequence[str], rounds: int) 
             target, figures = subject.begin_round()
             targets[subject.name] = target
             if "list" in scenarios and subject.name not in seeded:
-                _say(f"{subject.name}: making the volumes to list")
+                say(f"{subject.name}: making the volumes to list")
                 seeded[subject.name] = seed_listing(target)
             _note(results, subject.name, figures)
         for scenario in scenarios:
             for name, target in targets.items():
-                _say(f"round {number + 1} of {rounds}: {name}: {scenario}")
+                say(f"round {number + 1} of {rounds}: {name}: {scenario}")
                 try:
                     _note(results, name, run(scenario, target))
                 except Exception as failure:
                     results.failures.append(f"{name}: {scenario}: {failure!r}")
-                    _say(f"FAILED {results.failures[-1]}")
+                    say(f"FAILED {results.failures[-1]}")
     for name, made in seeded.items():
         unseed_listing(targets[name], made)
     return results
@@ -81,5 +81,6 @@ def _machine() -> str:
     return f"{os.cpu_count()} processors, {platform.system()} {platform.release()}, Python {platform.python_version()}"
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Tell the one who waits what is under way."""
     print(line, file=sys.stderr, flush=True)

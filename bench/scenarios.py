@@ -1,5 +1,6 @@
 """What is measured. A scenario prepares what it needs, takes its times, and removes what it made."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ LISTED = 1000
 BATCH = 100
 BATCH_CLIENTS = 8
 IDLE_SECONDS = 5.0
+CONNECTOR = {"host": "bench", "ip": "127.0.0.1", "initiator": "iqn.2026-01.org.example:bench", "os_type": "linux"}
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
     wall_ms: float | None = None
     """Median over the operations."""
+    p95_ms: float | None = None
+    """95 of 100 operations took no longer; the longest one of fewer than 20."""
     cpu_ms: float | None = None
     """Of the server's processes, for one operation."""
     pss_mib: float | None = None
@@ -63,7 +67,8 @@ class Watch:
         count = operations or len(self._walls)
         cpu = None if self._cpu is None else (self._processes.cpu_seconds() - self._cpu) * 1000 / count
         walls = sorted(self._walls)
-        return Sample(wall_ms=walls[len(walls) // 2] * 1000, cpu_ms=cpu, operations=count)
+        slow = walls[max(0, math.ceil(0.95 * len(walls)) - 1)]
+        return Sample(wall_ms=walls[len(walls) // 2] * 1000, p95_ms=slow * 1000, cpu_ms=cpu, operations=count)
 
 
 def list_detail(target: Target) -> Sample:
@@ -208,13 +213,7 @@ def idle(target: Target) -> Sample:
     if not target.processes.known:
         return Sample()
     with _volumes(target.client, 1) as (volume_id,):
-        connector = {
-            "host": "bench",
-            "ip": "127.0.0.1",
-            "initiator": "iqn.2026-01.org.example:bench",
-            "os_type": "linux",
-        }
-        attachment_id = target.client.create("attachment", volume_uuid=volume_id, connector=connector)
+        attachment_id = target.client.create("attachment", volume_uuid=volume_id, connector=CONNECTOR)
         time.sleep(1)  # the work before this goes to rest
         before = target.processes.cpu_seconds()
         time.sleep(IDLE_SECONDS)

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from bench import report
+from bench import cluster_report, page, report
 from bench.__main__ import peer_from
+from bench.gauges import count_syncs, durable_writes
 from bench.processes import ServerProcesses, root_pids
 from bench.rounds import Results
 from bench.scenarios import Sample
@@ -24,6 +25,7 @@ def test_children_count_with_their_parent():
         assert usage.processes == 2
         assert usage.cpu_seconds > 0
         assert usage.pss_bytes > 1 << 20
+        assert ServerProcesses([os.getpid()], without=[parent.pid]).pids() == {os.getpid()}
         parent.communicate(b"\n")
 
 
@@ -41,6 +43,51 @@ def test_a_daemon_is_found_by_its_command_line():
 def test_process_ids_come_from_numbers_and_files(tmp_path):
     (tmp_path / "api.pid").write_text("17\n")
     assert root_pids(["12", str(tmp_path / "api.pid")]) == [12, 17]
+
+
+def test_strace_counts_what_waits_for_the_disk(tmp_path):
+    """Of a program that writes to a database file and to another one, and is watched while it runs."""
+    (tmp_path / "db").touch()
+    code = """if True:
+        import os
+        print('ready', flush=True)
+        input()
+        db, other = os.open('db', os.O_RDWR), os.open('.', os.O_RDONLY)
+        for file in (db, db, other):
+            os.fsync(file)
+        print('done', flush=True)
+        input()
+    """
+    argv = [sys.executable, "-c", code]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as program:
+        assert program.stdout is not None
+        assert program.stdin is not None
+        assert program.stdout.readline() == b"ready\n"
+        watched = ServerProcesses([program.pid])
+        with durable_writes(watched, str(tmp_path / "db"), tmp_path / "log") as gauge:
+            program.stdin.write(b"\n")
+            program.stdin.flush()
+            assert program.stdout.readline() == b"done\n"
+            assert gauge() == {"database syncs": 2.0, "storage syncs": 1.0}
+        program.communicate(b"\n")
+
+
+def test_a_call_that_another_thread_interrupts_is_counted_once():
+    log = "7 fsync(3</s/volume> <unfinished ...>\n8 fdatasync(4</pg/wal>) = 0\n7 <... fsync resumed>) = 0\n"
+    assert count_syncs(log, "/pg/") == {"database syncs": 1.0, "storage syncs": 1.0}
+
+
+def test_a_section_of_the_page_replaces_itself_alone(tmp_path):
+    file = tmp_path / "page.md"
+    file.write_text("# Title\n\n## One\n\nold\n\n## Two\n\nkept\n")
+    page.write("One", "new", file)
+    page.write("Three", "more\n", file)
+    assert file.read_text() == "# Title\n\n## One\n\nnew\n\n## Two\n\nkept\n\n## Three\n\nmore\n"
+
+
+@pytest.mark.parametrize(("seconds", "verdict"), [([0.5, 2.0], "met"), ([0.5, 2.1], "**missed**")])
+def test_a_takeover_is_judged_by_the_longest(seconds, verdict):
+    assert cluster_report.takeover_text(seconds).endswith(f"goal at most 2: {verdict}.")
 
 
 def results(ours: dict[str, Sample], theirs: dict[str, Sample]) -> Results:
