@@ -57,6 +57,9 @@ class Images:
         content = self.content[image_id][offset:]
         yield (content[at : at + 65536] for at in range(0, len(content), 65536))
 
+    def read(self, image_id, length, offset):
+        return self.content[image_id][offset : offset + length]
+
     def local_path(self, image_id):
         return self.paths.get(image_id)
 

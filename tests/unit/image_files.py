@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from breezeblock.context import RequestContext
+from breezeblock.images.catalog import RangesUnsupported
 from breezeblock.model.image import Image
 
 GRUB_ISO = Path("/usr/lib/grub-rescue/grub-rescue-cdrom.iso")
@@ -82,8 +83,8 @@ def image_of(path: Path, disk_format: str, **fields: object) -> Image:
 class FileCatalog:
     """An image service of one file, which may be taken for remote; `pieces` have odd lengths."""
 
-    def __init__(self, path: Path, *, local: bool = False, piece: int = 1 << 20) -> None:
-        self._path, self._local, self._piece = path, local, piece
+    def __init__(self, path: Path, *, local: bool = False, ranges: bool = True, piece: int = 1 << 20) -> None:
+        self._path, self._local, self._ranges, self._piece = path, local, ranges, piece
 
     def get(self, context: RequestContext, image_id: str) -> Image:
         raise NotImplementedError
@@ -97,12 +98,20 @@ class FileCatalog:
             file.seek(offset)
             yield iter(lambda: file.read(self._piece), b"")
 
+    def read(self, image_id: str, length: int, offset: int) -> bytes:
+        if not self._ranges:
+            raise RangesUnsupported
+        with self._path.open("rb") as file:
+            return os.pread(file.fileno(), length, offset)
+
     def local_path(self, image_id: str) -> Path | None:
         return self._path if self._local else None
 
 
 class FileTarget:
     """A block target that is a file full of holes, and counts what is written."""
+
+    kept: bytes | None = None
 
     def __init__(self, path: Path, size: int) -> None:
         self.size, self.uri, self.written = size, str(path), 0
@@ -114,6 +123,9 @@ class FileTarget:
         assert offset + len(data) <= self.size
         assert os.pwrite(self._fd, data, offset) == len(data)
         self.written += len(data)
+
+    def keep(self, note: bytes) -> None:
+        self.kept = note
 
     def close(self) -> None:
         os.close(self._fd)

@@ -4,18 +4,27 @@ import contextlib
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from breezeblock.errors import ImageUnacceptable
-from breezeblock.images.inspect import inspect, inspect_head
+from breezeblock.images import inspect as gate
+from breezeblock.images.content import open_file
+from breezeblock.images.inspect import ImageFacts, inspect_head
 from tests.unit import image_files
 from tests.unit.image_files import DISK_SIZE, GRUB_ISO, KINDS, poke
 
 GiB = 1 << 30
 Change = Callable[[bytearray], None]
+
+
+def inspect(path: Path, claimed: str, **rules: Any) -> ImageFacts:
+    """The gate, for a file."""
+    with open_file(path) as content:
+        return gate.inspect(content, claimed, **rules)
 
 
 @pytest.fixture(scope="module")

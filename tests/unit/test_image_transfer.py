@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from breezeblock.commands import Limits
 from breezeblock.errors import BackendOutOfSpace, Cancelled, CommandFailed, ImageUnacceptable
 from breezeblock.images import convert, transfer
+from breezeblock.images.content import FileContent
 from breezeblock.images.inspect import inspect
 from breezeblock.images.transfer import prepare
 from breezeblock.model.image import Image
@@ -62,12 +63,15 @@ def content(target: FileTarget, size: int) -> bytes:
     return data[:size]
 
 
-@pytest.mark.parametrize("local", [False, True], ids=["remote", "local"])
+WAYS: dict[str, dict[str, bool]] = {"ranges": {}, "whole": {"ranges": False}, "local": {"local": True}}
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_volume_has_the_disk(images: dict[str, Path], target: FileTarget, kind: str, local: bool) -> None:
+def test_the_volume_has_the_disk(images: dict[str, Path], target: FileTarget, kind: str, way: str) -> None:
     before = images[kind].read_bytes()
     reports = Reports()
-    catalog = FileCatalog(images[kind], local=local, piece=999_999)
+    catalog = FileCatalog(images[kind], **WAYS[way], piece=999_999)
     send(catalog, image_files.image_of(images[kind], KINDS[kind][0]), target, reports)
     assert content(target, DISK_SIZE) == images["source"].read_bytes()
     assert images[kind].read_bytes() == before
@@ -104,7 +108,7 @@ def test_another_length_than_announced_is_refused(
 ) -> None:
     image = image_files.image_of(images[kind], kind, size=images[kind].stat().st_size + difference)
     with pytest.raises(ImageUnacceptable, match="bytes"):
-        send(FileCatalog(images[kind]), image, target)
+        send(FileCatalog(images[kind], ranges=False), image, target)
 
 
 @pytest.mark.parametrize(("kind", "claim"), [("qcow2", "raw"), ("vdi", "iso"), ("raw", "qcow2"), ("vhdx", "vhd")])
@@ -147,7 +151,7 @@ def test_a_full_storage_is_told_as_such(images: dict[str, Path], tmp_path: Path,
 def test_no_room_to_spool_is_told_before_the_download(images: dict[str, Path], target: FileTarget) -> None:
     image = image_files.image_of(images["qcow2"], "qcow2", size=1 << 60)
     with pytest.raises(BackendOutOfSpace, match="room for"):
-        send(FileCatalog(images["qcow2"]), image, target)
+        send(FileCatalog(images["qcow2"], ranges=False), image, target)
 
 
 @pytest.mark.parametrize("kind", ["raw", "qcow2"])
@@ -177,7 +181,7 @@ def test_a_conversion_in_progress_may_be_cancelled(images: dict[str, Path], tmp_
         raise Cancelled
 
     with images["qcow2"].open("rb") as file:
-        facts = inspect(file.fileno(), "qcow2")
+        facts = inspect(FileContent(file.fileno()), "qcow2")
         with pytest.raises(Cancelled):
             convert.convert(file.fileno(), facts, Waiting(tmp_path / "waiting", SIZE), report=report)
 
@@ -197,7 +201,7 @@ def test_a_prepared_image_may_be_written_twice(images: dict[str, Path], tmp_path
 
 def test_what_kills_the_converter_refuses_the_image(images: dict[str, Path], target: FileTarget) -> None:
     with images["qcow2"].open("rb") as file:
-        facts = inspect(file.fileno(), "qcow2")
+        facts = inspect(FileContent(file.fileno()), "qcow2")
         limits = Limits(address_space=1 << 30, cpu_seconds=0, file_size=0)
         with pytest.raises((ImageUnacceptable, CommandFailed), match="SIG"):
             convert.convert(file.fileno(), facts, target, report=lambda _: None, limits=limits)

@@ -79,9 +79,16 @@ class BlockTarget(Protocol):
     """Bytes."""
     uri: str
     """Where qemu-img writes to it with `-n -f raw`: a path, or a URI it knows."""
+    kept: bytes | None
+    """The last note of an earlier fill with the same content, which was killed: what it had written by then is here.
+    None: the target reads as zeros."""
 
     def pwrite(self, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data`; raises `BackendOutOfSpace` when the storage is full."""
+
+    def keep(self, note: bytes) -> None:
+        """Put what is written so far on stable storage, and the note with it: a fill that is killed later goes on from
+        here. A storage that cannot does nothing; then the next fill begins anew."""
 
 
 Fill = Callable[[BlockTarget], None]

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Protocol
 
 from breezeblock.context import RequestContext
+from breezeblock.errors import BreezeblockError
 from breezeblock.model.image import Image
+
+
+class RangesUnsupported(BreezeblockError):
+    """The image service sends images as a whole only."""
 
 
 class ImageCatalog(Protocol):
@@ -21,6 +26,9 @@ class ImageCatalog(Protocol):
 
     def open(self, image_id: str, offset: int = 0) -> AbstractContextManager[Iterator[bytes]]:
         """The image's bytes from `offset` on, in pieces of about a MiB, by the service's own credentials."""
+
+    def read(self, image_id: str, length: int, offset: int) -> bytes:
+        """Exactly `length` bytes at `offset`. Raises `RangesUnsupported` where the service only sends whole images."""
 
     def local_path(self, image_id: str) -> Path | None:
         """The image's file, when it lies on this machine and may be read in place; it never changes there."""

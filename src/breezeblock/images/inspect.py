@@ -5,16 +5,17 @@ says what they are; then the format's own file in `formats/` holds every limit t
 found must be the one claimed: a file that is two things at once, or another thing than said, is refused.
 """
 
-import os
-from pathlib import Path
+from types import ModuleType
 from typing import IO, cast
 
 import msgspec
 from oslo_utils.imageutils import format_inspector
 
 from breezeblock.errors import ImageUnacceptable
+from breezeblock.images.content import HEAD_SIZE, ImageContent
 from breezeblock.images.formats import qcow2, vdi, vhd, vhdx, vmdk
 from breezeblock.images.formats.file import ImageFile, Rules
+from breezeblock.images.formats.layout import Layout
 
 QEMU_NAMES = {
     "raw": "raw",
@@ -31,21 +32,12 @@ QEMU_NAMES = {
 }
 """Glance's disk formats that are accepted -> the names that qemu-img knows them by."""
 
-HEAD_SIZE = 4 << 20
-"""Bytes of an image's beginning that tell its format; the inspector has seen all it wants in the first MiB or so."""
-
 _PIECE = 1 << 20
 _OSLO_NAMES = {"vpc": "vhd"}
 _PLAIN = ({"raw"}, {"gpt"}, {"luks"}, {"iso"}, {"gpt", "iso"})
 """What a disk that is taken as bytes may look like; `gpt` is oslo's name for any partition table."""
 
-_EXAMINERS = {
-    "qcow2": qcow2.examine,
-    "vpc": vhd.examine,
-    "vhdx": vhdx.examine,
-    "vmdk": vmdk.examine,
-    "vdi": vdi.examine,
-}
+_FORMATS: dict[str, ModuleType] = {"qcow2": qcow2, "vpc": vhd, "vhdx": vhdx, "vmdk": vmdk, "vdi": vdi}
 _MAGICS = {
     "qcow2": (0, qcow2.MAGIC),
     "vmdk": (0, vmdk.MAGIC),
@@ -78,32 +70,38 @@ def qemu_format(disk_format: str | None) -> str:
 
 
 def inspect(
-    path: Path | int,
+    content: ImageContent,
     claimed_format: str,
     *,
     max_virtual_size: int | None = None,
     vmdk_allowed_types: tuple[str, ...] = ("streamOptimized", "monolithicSparse"),
 ) -> ImageFacts:
-    """Look at a whole image file (a path, or an open descriptor, which stays open).
+    """Look at a whole image.
 
     Raises:
         ImageUnacceptable: with what is wrong and what to do.
     """
     name = qemu_format(claimed_format)
     rules = Rules(max_virtual_size=max_virtual_size, vmdk_allowed_types=tuple(vmdk_allowed_types))
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW) if isinstance(path, Path) else path
-    try:
-        image = ImageFile(fd, claimed_format)
-        _check_detected(image, claimed_format)
-        if name == "raw":
-            image.check_virtual_size(image.size, rules)
-            virtual_size = image.size
-        else:
-            virtual_size = _EXAMINERS[name](image, rules)
-        return ImageFacts(format=name, virtual_size=virtual_size, file_size=image.size)
-    finally:
-        if isinstance(path, Path):
-            os.close(fd)
+    image = ImageFile(content, claimed_format)
+    _check_detected(image, claimed_format)
+    if name == "raw":
+        image.check_virtual_size(image.size, rules)
+        virtual_size = image.size
+    else:
+        virtual_size = int(_FORMATS[name].examine(image, rules))
+    return ImageFacts(format=name, virtual_size=virtual_size, file_size=image.size)
+
+
+def layout(content: ImageContent, facts: ImageFacts) -> Layout:
+    """Where the parts of the disk lie in an image that passed `inspect`, sorted. Raises `Scattered`."""
+    if facts.format == "raw":
+        found = Layout(facts.virtual_size)
+        found.add(0, content.size, 0, content.size)
+    else:
+        found = _FORMATS[facts.format].layout(ImageFile(content, facts.format))
+    found.sort()
+    return found
 
 
 def inspect_head(head: bytes, claimed_format: str) -> None:

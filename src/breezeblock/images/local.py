@@ -21,6 +21,7 @@ from breezeblock.db.connect import Database
 from breezeblock.db.images import SORT_KEYS, ImageQuery
 from breezeblock.errors import Conflict, Forbidden, ImageUnacceptable, InvalidInput, NotFound
 from breezeblock.images import files
+from breezeblock.images.content import FileContent, open_file
 from breezeblock.images.inspect import inspect, qemu_format
 from breezeblock.model import clock
 from breezeblock.model.image import Image
@@ -86,6 +87,14 @@ class LocalCatalog:
             raise NotFound(f"The image {image_id} has no data.")
         with path.open("rb", buffering=0) as file:
             yield files.read_pieces(file.fileno(), offset)
+
+    def read(self, image_id: str, length: int, offset: int) -> bytes:
+        """A range of the image's file. Raises `NotFound` where it has no data."""
+        path = self.local_path(image_id)
+        if path is None:
+            raise NotFound(f"The image {image_id} has no data.")
+        with open_file(path) as content:
+            return content.pread(length, offset)
 
     def local_path(self, image_id: str) -> Path | None:
         """The image's file; None until it has data."""
@@ -216,7 +225,7 @@ class LocalCatalog:
             files.write_pieces(fd, pieces, sums.update)
         if os.fstat(fd).st_size == 0:
             raise ImageUnacceptable("The image has no content.")
-        facts = inspect(fd, image.disk_format or "", vmdk_allowed_types=self._vmdk_allowed_types)
+        facts = inspect(FileContent(fd), image.disk_format or "", vmdk_allowed_types=self._vmdk_allowed_types)
         changes = {
             "status": "active",
             "size": facts.file_size,

@@ -115,6 +115,63 @@ class FillingRules(Rules):
         storage.require_content(volume, SECOND)
         storage.require_objects(volume)
 
+    def test_a_killed_fill_goes_on_from_its_note(self, storage: Storage) -> None:
+        """A note that was kept is given to the next fill with what was written before it, or that begins from zeros."""
+        volume = storage.volume()
+
+        def die_after_a_note(driver: Driver, die: Callable[[], None]) -> None:
+            def fill(target: BlockTarget) -> None:
+                assert target.kept is None
+                target.pwrite(b"first" * 1024, 0)
+                target.keep(b"an older note")
+                target.pwrite(b"second" * 1024, 1 << 20)
+                target.keep(b"the note")
+                die()
+
+            driver.copy_image_to_volume(volume, "test:noted", fill)
+
+        storage.dies_in(die_after_a_note)
+        self._require_unfilled(storage, volume, remains=True)
+        storage.driver.create_volume(volume)
+
+        def go_on(target: BlockTarget) -> None:
+            assert target.kept in {None, b"the note"}
+            if target.kept is None:
+                target.pwrite(b"first" * 1024, 0)
+                target.pwrite(b"second" * 1024, 1 << 20)
+            target.pwrite(b"third" * 1024, 2 << 20)
+
+        storage.driver.copy_image_to_volume(volume, "test:noted", go_on)
+        storage.require_content(volume, {0: b"first" * 1024, 1 << 20: b"second" * 1024, 2 << 20: b"third" * 1024})
+        storage.require_objects(volume)
+
+    def test_a_note_is_not_given_to_other_content(self, storage: Storage) -> None:
+        """What a killed fill kept is nothing to a fill with another content, nor to one after a fill that raised."""
+        volume = storage.volume()
+
+        def keep_and_die(driver: Driver, die: Callable[[], None]) -> None:
+            def fill(target: BlockTarget) -> None:
+                fill_with(FIRST)(target)
+                target.keep(b"of the first")
+                die()
+
+            driver.copy_image_to_volume(volume, "test:one", fill)
+
+        storage.dies_in(keep_and_die)
+
+        def fresh(target: BlockTarget) -> None:
+            assert target.kept is None
+            fill_with(SECOND)(target)
+            target.keep(b"of the second")
+            raise BrokenFill
+
+        storage.driver.create_volume(volume)
+        with pytest.raises(BrokenFill):
+            storage.driver.copy_image_to_volume(volume, "test:other", fresh)
+        with pytest.raises(BrokenFill):
+            storage.driver.copy_image_to_volume(volume, "test:other", fresh)
+        self._require_unfilled(storage, volume)
+
     def test_delete_after_a_fill_that_was_killed(self, storage: Storage) -> None:
         """Deleting the volume removes the remains of a killed fill too."""
         volume = storage.volume()

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -202,10 +202,12 @@ def _copy_range(source: int, target: int, piece: Piece) -> bool:
 
 
 class RawTarget:
-    """A `BlockTarget`: a raw volume file that is being filled."""
+    """A `BlockTarget`: a raw volume file that is being filled. `note` writes down how far that is."""
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: int, kept: bytes | None, note: Callable[[bytes], None]) -> None:
         self.size = size
+        self.kept = kept
+        self._note = note
         self.uri = str(path)
         self._fd = os.open(path, os.O_RDWR)
 
@@ -219,6 +221,12 @@ class RawTarget:
             raise DriverError(f"Bytes {offset} to {offset + len(data)} are outside of a volume of {self.size} bytes.")
         with durable.storage_errors("write a volume"):
             durable.write_all(self._fd, data, offset)
+
+    def keep(self, note: bytes) -> None:
+        """Put what is written on the disk, then the note."""
+        self.sync()
+        with durable.storage_errors("write a volume"):
+            self._note(note)
 
     def sync(self) -> None:
         """Put everything written on the disk, by whomever. Raises `DriverError` if the file was made longer."""

@@ -219,9 +219,11 @@ class DirectoryDriver:
                 if record.content == content:
                     return
                 self._refuse_exported(record.name)
-                file = self._lineage.begin_fill(record, content)
+                file, kept = self._lineage.begin_fill(record, content)
             try:
-                with contextlib.closing(RawTarget(file, record.size)) as target:
+                with contextlib.closing(
+                    RawTarget(file, record.size, kept, functools.partial(self._lineage.keep, record.name))
+                ) as target:
                     fill(target)
                     target.sync()
             except Exception:

@@ -242,7 +242,8 @@ class Lineage:
     def tidy(self, record: Record) -> None:
         """Remove the files of an object that its record does not name, unless it is exported."""
         home = self._store.home(record.name)
-        strays = [file for file in os.listdir(home) if file not in (RECORD, record.disk)]
+        ours = (RECORD, record.disk, DISK if record.kept else None)
+        strays = [file for file in os.listdir(home) if file not in ours]
         if strays and not self._exporting.is_exported(record.name):
             for file in strays:
                 durable.remove_file(home / file)
@@ -280,26 +281,36 @@ class Lineage:
     def _depth(self, base: str | None) -> int:
         return -1 if base is None else self._store.get(base).depth
 
-    def begin_fill(self, record: Record, content: str) -> Path:
-        """A new file for `content`, hidden until `end_fill`; the volume reads as zeros, and its old files go."""
+    def begin_fill(self, record: Record, content: str) -> tuple[Path, bytes | None]:
+        """A file for `content`, hidden until `end_fill`; the volume reads as zeros, and its old files go.
+
+        With the note of an earlier fill that was killed it is that one's file, else a new one.
+        """
+        file = self._store.home(record.name) / DISK
+        if record.content == f"{FILLING}{content}" and record.kept and _has_size(file, record.size):
+            return file, record.kept
         hollow = msgspec.structs.replace(
-            record, disk=None, base=None, depth=0, format="raw", content=f"{FILLING}{content}"
+            record, disk=None, base=None, depth=0, format="raw", content=f"{FILLING}{content}", kept=None
         )
         self._store.write(hollow)
         self.tidy(hollow)
         self._bases.release(record.base, record.name)
-        file = self._store.home(record.name) / DISK
         try:
             empty_disk(record.size, record.thick)(file)
         except Exception:
             durable.remove_file(file)
             raise
-        return file
+        return file, None
+
+    def keep(self, name: str, note: bytes) -> None:
+        """Note how far a fill is; what it wrote is on the disk already."""
+        durable.sync_directory(self._store.home(name))
+        self._store.write(msgspec.structs.replace(self._store.get(name), kept=note))
 
     def end_fill(self, name: str, content: str) -> None:
         """Publish what was filled in; it is on the disk already."""
         durable.sync_directory(self._store.home(name))
-        self._store.write(msgspec.structs.replace(self._store.get(name), disk=DISK, content=content))
+        self._store.write(msgspec.structs.replace(self._store.get(name), disk=DISK, content=content, kept=None))
 
     def stand_on(self, base: str, name: str, content: str, size: int) -> None:
         """Publish a volume that reads as `base` does."""
@@ -315,6 +326,13 @@ class Lineage:
 def base_for(name: str) -> str:
     """The name of the base that is made for this snapshot or clone."""
     return f"base-{name}"
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except FileNotFoundError:
+        return False
 
 
 def empty_disk(size: int, thick: bool) -> Prepare:

@@ -264,7 +264,7 @@ class Qcow2File:
         packed = os.pread(self.fd, sectors * 512 - position % 512, position)
         try:
             if self.header.compression == 1:
-                data = zstandard.ZstdDecompressor().decompressobj().decompress(packed)[: self.cluster]
+                data = zstandard.ZstdDecompressor().stream_reader(packed).read(self.cluster)
             else:
                 data = zlib.decompressobj(-15).decompress(packed, self.cluster)
         except (zlib.error, zstandard.ZstdError) as error:

@@ -49,6 +49,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     depth: int = 0
     """How many bases lie below."""
     thick: bool = False
+    kept: bytes | None = None
+    """While it is being filled: the note of the fill up to which the hidden file is on stable storage."""
     switching: Switch | None = None
 
 

@@ -16,6 +16,8 @@ COPY_BYTES = 64 << 20
 class SparseFile:
     """An open file that is a `BlockSource` and a `BlockTarget`. `room` is how many bytes it may take up, if limited."""
 
+    kept: bytes | None = None
+
     def __init__(self, fd: int, size: int, uri: str, room: int | None = None) -> None:
         self.fd = fd
         self.size = size
@@ -72,6 +74,9 @@ class SparseFile:
                     if not copied:
                         raise DriverError(f"{source.uri} became shorter while it was copied.")
                     done += copied
+
+    def keep(self, note: bytes) -> None:
+        """Nothing is kept: a fill that is killed begins anew."""
 
     def check_room(self, more: int = 0) -> None:
         """Raise `BackendOutOfSpace` when it takes, or would take with `more` bytes, more than its room."""

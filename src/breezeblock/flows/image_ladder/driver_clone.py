@@ -4,6 +4,7 @@ from breezeblock.drivers.contract import ClonesImages
 from breezeblock.errors import NotSupportedByBackend
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Declined, Made
+from breezeblock.images.content import open_file
 from breezeblock.images.inspect import inspect
 from breezeblock.model.image import Image
 from breezeblock.model.volume import Volume
@@ -18,12 +19,13 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
         return Declined("the driver clones no images")
     path = flow.backend.images.local_path(image.id)
     if path is not None:
-        inspect(
-            path,
-            image.disk_format or "raw",
-            max_virtual_size=volume.size_bytes,
-            vmdk_allowed_types=tuple(flow.backend.settings.vmdk_allowed_types),
-        )
+        with open_file(path) as content:
+            inspect(
+                content,
+                image.disk_format or "raw",
+                max_virtual_size=volume.size_bytes,
+                vmdk_allowed_types=tuple(flow.backend.settings.vmdk_allowed_types),
+            )
     try:
         update, cloned = driver.clone_image(volume, image, str(path) if path else None)
     except NotSupportedByBackend as error:

@@ -1,6 +1,5 @@
 """A file that is looked at with distrust: every read is checked against its end."""
 
-import os
 import struct
 from array import array
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import msgspec
 
 from breezeblock.errors import ImageUnacceptable
+from breezeblock.images.content import ImageContent
 
 GiB = 1 << 30
 BIGGEST = 1 << 50
@@ -25,12 +25,12 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageFile:
-    """An open image file. `name` is the format's, for messages."""
+    """An image file. `name` is the format's, for messages."""
 
-    def __init__(self, fd: int, name: str) -> None:
-        self.fd = fd
+    def __init__(self, content: ImageContent, name: str) -> None:
         self.name = name
-        self.size = os.fstat(fd).st_size
+        self.size = content.size
+        self._content = content
 
     def refuse(self, what: str) -> ImageUnacceptable:
         """The error that says what is wrong, to be raised."""
@@ -44,12 +44,9 @@ class ImageFile:
         """Exactly `length` bytes at `offset`; a file that ends before is refused as truncated."""
         if offset < 0 or offset + length > self.size:
             raise self.truncated()
-        data = b""
-        while len(data) < length:
-            piece = os.pread(self.fd, length - len(data), offset + len(data))
-            if not piece:
-                raise self.truncated()
-            data += piece
+        data = self._content.pread(length, offset)
+        if len(data) < length:
+            raise self.truncated()
         return data
 
     def unpack(self, layout: str, offset: int) -> tuple[Any, ...]:

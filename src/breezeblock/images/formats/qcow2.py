@@ -3,6 +3,7 @@
 from array import array
 
 from breezeblock.images.formats.file import ImageFile, Rules
+from breezeblock.images.formats.layout import Layout
 
 MAGIC = b"QFI\xfb"
 _HEADER = ">4sIQIIQIIQQIIQ"
@@ -16,6 +17,7 @@ _INCOMPATIBLE = {
 _EXTENSIONS = {0x44415441: "names an external data file", 0x0537BE77: "is encrypted"}
 _OFFSET = 0x00FFFFFFFFFFFE00
 _COMPRESSED = 1 << 62
+_READS_AS_ZERO = 1
 
 
 def examine(image: ImageFile, rules: Rules) -> int:
@@ -59,6 +61,32 @@ def examine(image: ImageFile, rules: Rules) -> int:
         raise image.truncated()
     _examine_clusters(image, bits, l1_offset, l1_size, size)
     return int(size)
+
+
+def layout(image: ImageFile) -> Layout:
+    """The clusters of an image that passed `examine`."""
+    _, version, _, _, bits, size, _, l1_size, l1_offset, *_ = image.unpack(_HEADER, 0)
+    zstd = version == 3 and bool(image.unpack(">Q", 72)[0] & _COMPRESSION)
+    found = Layout(size, "zstd" if zstd else "deflate")
+    cluster = 1 << bits
+    for l1_index, l1_entry in enumerate(image.table("Q", l1_offset, l1_size, big_endian=True)):
+        if table := l1_entry & _OFFSET:
+            entries = image.table("Q", table, cluster // 8, big_endian=True)
+            _add_clusters(found, entries, bits, l1_index * (cluster // 8) * cluster, image.size, version)
+    return found
+
+
+def _add_clusters(found: Layout, entries: "array[int]", bits: int, offset: int, end_of_file: int, version: int) -> None:
+    cluster, shift = 1 << bits, 62 - (bits - 8)
+    place, sectors = (1 << shift) - 1, (1 << (bits - 8)) - 1
+    for entry in entries:
+        if entry & _COMPRESSED:
+            start = entry & place
+            end = (start & ~511) + ((entry >> shift & sectors) + 1) * 512
+            found.add(start, min(end, end_of_file) - start, offset, cluster, packed=True)
+        elif (start := entry & _OFFSET) and not (version == 3 and entry & _READS_AS_ZERO):
+            found.add(start, min(cluster, end_of_file - start), offset, cluster)
+        offset += cluster
 
 
 def _examine_version_3(image: ImageFile, cluster: int) -> None:

@@ -1,6 +1,7 @@
 """vdi of VirtualBox, as qemu's block/vdi.c describes it."""
 
 from breezeblock.images.formats.file import ImageFile, Rules
+from breezeblock.images.formats.layout import Layout
 
 SIGNATURE = 0xBEDA107F
 _BLOCK = 1 << 20
@@ -30,3 +31,14 @@ def examine(image: ImageFile, rules: Rules) -> int:
     if data + (last + 1) * _BLOCK > image.size:
         raise image.truncated()
     return int(size)
+
+
+def layout(image: ImageFile) -> Layout:
+    """The blocks of a disk that passed `examine`."""
+    bmap, data = image.unpack("<II", 0x154)
+    _, _, size, _, _, blocks, _ = image.unpack("<IIQIIII", 0x168)
+    found = Layout(size)
+    for number, entry in enumerate(image.table("I", bmap, blocks)):
+        if entry < _UNALLOCATED:
+            found.add(data + entry * _BLOCK, _BLOCK, number * _BLOCK, _BLOCK)
+    return found

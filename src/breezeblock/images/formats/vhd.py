@@ -5,6 +5,7 @@ import struct
 import msgspec
 
 from breezeblock.images.formats.file import ImageFile, Rules
+from breezeblock.images.formats.layout import Layout
 
 COOKIE = b"conectix"
 _FIXED, _DYNAMIC, _DIFFERENCING = 2, 3, 4
@@ -64,6 +65,26 @@ def examine(image: ImageFile, rules: Rules) -> int:
     return footer.virtual_size
 
 
+def layout(image: ImageFile) -> Layout:
+    """The blocks of a disk that passed `examine`. As with qemu, a block that is there is all data: its bitmap of
+    sectors only matters to a differencing disk."""
+    footer = _parse(image, image.read(image.size - 512, 512))
+    found = Layout(footer.virtual_size)
+    if footer.kind == _FIXED:
+        found.add(0, footer.virtual_size, 0, footer.virtual_size)
+        return found
+    _, _, table, _, entries, block_size = image.unpack(">8sQQIII", footer.table)
+    for number, entry in enumerate(image.table("I", table, entries, big_endian=True)):
+        if entry != _UNUSED:
+            found.add(entry * 512 + _bitmap_size(block_size), block_size, number * block_size, block_size)
+    return found
+
+
+def _bitmap_size(block_size: int) -> int:
+    """Bytes before each block that say which of its sectors are used."""
+    return -(-(block_size // 512 // 8) // 512) * 512
+
+
 def _parse(image: ImageFile, data: bytes) -> _Footer:
     (checksum,) = struct.unpack(">I", data[64:68])
     if checksum != ~(sum(data[:64]) + sum(data[68:])) & 0xFFFFFFFF:
@@ -83,8 +104,7 @@ def _examine_blocks(image: ImageFile, footer: _Footer) -> None:
     # writers round the geometry, so a few entries more are usual
     if not needed <= entries <= needed + 1024:
         raise image.refuse(f"its block table has {entries} entries, which does not go with its size.")
-    bitmap = -(-(block_size // 512 // 8) // 512) * 512
     used = (entry for entry in image.table("I", table, entries, big_endian=True) if entry != _UNUSED)
     last = max(used, default=None)
-    if last is not None and last * 512 + bitmap + block_size > image.size:
+    if last is not None and last * 512 + _bitmap_size(block_size) + block_size > image.size:
         raise image.truncated()

@@ -1,8 +1,12 @@
 """vhdx: MS-VHDX, https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-vhdx/"""
 
 import uuid
+from collections.abc import Iterator
+
+import msgspec
 
 from breezeblock.images.formats.file import ImageFile, Rules
+from breezeblock.images.formats.layout import Layout
 
 MAGIC = b"vhdxfile"
 _HEADERS = (64 << 10, 128 << 10)
@@ -23,6 +27,34 @@ def examine(image: ImageFile, rules: Rules) -> int:
     if image.read(0, 8) != MAGIC:
         raise image.refuse("it does not begin as such.")
     _examine_log(image)
+    geometry = _geometry(image)
+    image.check_virtual_size(geometry.size, rules)
+    for _, position in _blocks(image, geometry):
+        if position < _MiB or position + geometry.block_size > image.size:
+            raise image.truncated()
+    return geometry.size
+
+
+def layout(image: ImageFile) -> Layout:
+    """The blocks of a disk that passed `examine`."""
+    geometry = _geometry(image)
+    found = Layout(geometry.size)
+    for number, position in _blocks(image, geometry):
+        found.add(position, geometry.block_size, number * geometry.block_size, geometry.block_size)
+    return found
+
+
+class _Geometry(msgspec.Struct, frozen=True):
+    """The block table's place and length, the disk's size, all in bytes."""
+
+    bat: int
+    bat_length: int
+    size: int
+    block_size: int
+    sector: int
+
+
+def _geometry(image: ImageFile) -> _Geometry:
     regions = _entries(image, _REGIONS, b"regi", "<4sII", 16, 2)
     if _METADATA not in regions or _BAT not in regions:
         raise image.refuse("its region table is incomplete.")
@@ -44,9 +76,7 @@ def examine(image: ImageFile, rules: Rules) -> int:
         raise image.refuse(f"its blocks have {block_size} bytes.")
     if sector not in {512, 4096} or size % sector:
         raise image.refuse(f"its sectors have {sector} bytes and its disk {size}.")
-    image.check_virtual_size(size, rules)
-    _examine_blocks(image, regions[_BAT], size, block_size, sector)
-    return int(size)
+    return _Geometry(*regions[_BAT], size, block_size, sector)
 
 
 def _examine_log(image: ImageFile) -> None:
@@ -79,15 +109,14 @@ def _entries(
     return found_entries
 
 
-def _examine_blocks(image: ImageFile, bat: tuple[int, int], size: int, block_size: int, sector: int) -> None:
-    blocks = -(-size // block_size)
-    ratio = (1 << 23) * sector // block_size
+def _blocks(image: ImageFile, geometry: _Geometry) -> Iterator[tuple[int, int]]:
+    """Number and place in the file of each block that has data."""
+    blocks = -(-geometry.size // geometry.block_size)
+    ratio = (1 << 23) * geometry.sector // geometry.block_size
     entries = blocks + (blocks - 1) // ratio
-    if entries * 8 > bat[1]:
+    if entries * 8 > geometry.bat_length:
         raise image.refuse("its block table is too short for its size.")
-    for number, entry in enumerate(image.table("Q", bat[0], entries)):
-        if (number + 1) % (ratio + 1) == 0:
-            continue  # the entry of a sector bitmap, which only a differencing disk uses
-        offset = (entry >> 20) << 20
-        if entry & 7 in _PRESENT and (offset < _MiB or offset + block_size > image.size):
-            raise image.truncated()
+    for index, entry in enumerate(image.table("Q", geometry.bat, entries)):
+        # each ratio-th entry is that of a sector bitmap, which only a differencing disk uses
+        if (index + 1) % (ratio + 1) and entry & 7 in _PRESENT:
+            yield index - index // (ratio + 1), (entry >> 20) << 20

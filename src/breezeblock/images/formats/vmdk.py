@@ -1,9 +1,11 @@
 """vmdk, the sparse kinds that are one file: "Virtual Disk Format 5.0" of VMware, and qemu's block/vmdk.c."""
 
 import re
+from array import array
 from typing import Any
 
 from breezeblock.images.formats.file import ImageFile, Rules
+from breezeblock.images.formats.layout import Layout
 
 MAGIC = b"KDMV"
 _SECTOR = 512
@@ -36,6 +38,32 @@ def examine(image: ImageFile, rules: Rules) -> int:
         header = _footer(image, header)
     _examine_grains(image, header)
     return int(capacity * _SECTOR)
+
+
+def layout(image: ImageFile) -> Layout:
+    """The grains of a disk that passed `examine`."""
+    header = image.unpack(_HEADER, 0)
+    if header[9] == _AT_END:
+        header = _footer(image, header)
+    grain, packed = header[4] * _SECTOR, bool(header[2] & _COMPRESSED)
+    # deflate makes what it cannot pack a little longer; in front of it are twelve bytes
+    longest = grain + grain // 1000 + 64 + 12 if packed else grain
+    found = Layout(header[3] * _SECTOR, "grain")
+    for number, table in enumerate(_tables(image, header)):
+        if not table:
+            continue
+        for index, sector in enumerate(image.table("I", table * _SECTOR, header[7])):
+            if sector > 1:
+                start = sector * _SECTOR
+                found.add(
+                    start, min(longest, image.size - start), (number * header[7] + index) * grain, grain, packed=packed
+                )
+    return found
+
+
+def _tables(image: ImageFile, header: tuple[Any, ...]) -> "array[int]":
+    """The grain directory: the sector of each grain table, 0 for one that is not there."""
+    return image.table("I", header[9] * _SECTOR, -(-header[3] // (header[4] * header[7])))
 
 
 def _examine_descriptor(image: ImageFile, data: bytes, rules: Rules) -> None:
@@ -81,13 +109,12 @@ def _footer(image: ImageFile, header: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _examine_grains(image: ImageFile, header: tuple[Any, ...]) -> None:
-    capacity, grain, per_table, directory = header[3], header[4], header[7], header[9]
+    per_table = header[7]
     if not 1 <= per_table <= 512:
         raise image.refuse(f"its grain tables have {per_table} entries.")
-    tables = -(-capacity // (grain * per_table))
     seen: set[int] = set()
     last = 0
-    for table in image.table("I", directory * _SECTOR, tables):
+    for table in _tables(image, header):
         if not table:
             continue
         if table in seen:
