@@ -60,6 +60,9 @@ class Images:
     def read(self, image_id, length, offset):
         return self.content[image_id][offset : offset + length]
 
+    def location(self, image_id):
+        return "memory"
+
     def local_path(self, image_id):
         return self.paths.get(image_id)
 

@@ -104,6 +104,9 @@ class FileCatalog:
         with self._path.open("rb") as file:
             return os.pread(file.fileno(), length, offset)
 
+    def location(self, image_id: str) -> str:
+        return str(self._path)
+
     def local_path(self, image_id: str) -> Path | None:
         return self._path if self._local else None
 

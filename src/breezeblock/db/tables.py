@@ -235,6 +235,15 @@ image_cache_entries = sa.Table(
     _text("last_used", required=True),
 )
 
+verified_images = sa.Table(
+    "verified_images",
+    metadata,
+    _text("image_id", primary_key=True),
+    _text("location", primary_key=True),
+    _text("hash", required=True),
+    _text("verified_at", required=True),
+)
+
 images = sa.Table(
     "images",
     metadata,

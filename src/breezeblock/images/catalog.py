@@ -30,5 +30,9 @@ class ImageCatalog(Protocol):
     def read(self, image_id: str, length: int, offset: int) -> bytes:
         """Exactly `length` bytes at `offset`. Raises `RangesUnsupported` where the service only sends whole images."""
 
+    def location(self, image_id: str) -> str:
+        """Names the place that the bytes come from, for the note that they were verified there; another file or service
+        has another name."""
+
     def local_path(self, image_id: str) -> Path | None:
         """The image's file, when it lies on this machine and may be read in place; it never changes there."""

@@ -87,6 +87,11 @@ class GlanceCatalog:
             return data
         raise AssertionError  # the last round returns or raises
 
+    def location(self, image_id: str) -> str:
+        """Glance's address: the images there never change."""
+        with _answers(f"The image {image_id} has no data."):
+            return f"glance:{self._endpoint()}"
+
     def close(self) -> None:
         """Close the connections that are kept open."""
         self._adapter.session.session.close()
@@ -149,23 +154,33 @@ class GlanceCatalog:
         except msgspec.DecodeError as error:
             raise ServiceUnavailable("The image service answered something that is not JSON.") from error
 
-    def _request(self, path: str, missing: str, **options: Any) -> Any:
-        from keystoneauth1 import exceptions
+    def _endpoint(self) -> str:
+        endpoint = (self._adapter.get_endpoint() or "").rstrip("/").removesuffix("/v2")
+        if not endpoint:
+            raise ServiceUnavailable("The catalog has no image service; set endpoint_override in [glance].")
+        return str(endpoint)
 
-        try:
-            endpoint = (self._adapter.get_endpoint() or "").rstrip("/").removesuffix("/v2")
-            if not endpoint:
-                raise ServiceUnavailable("The catalog has no image service; set endpoint_override in [glance].")
-            return self._adapter.get(endpoint + path, log=False, **options)
-        except (exceptions.NotFound, exceptions.Gone) as error:
-            raise NotFound(missing) from error
-        except exceptions.Unauthorized as error:
-            raise ServiceUnavailable("The credentials in [glance] are not accepted.") from error
-        except exceptions.Forbidden as error:
-            # without the administrator's role Glance hides what is not the service's own
-            raise NotFound(missing) from error
-        except exceptions.ClientException as error:
-            raise ServiceUnavailable(f"The image service does not answer ({type(error).__name__}).") from error
+    def _request(self, path: str, missing: str, **options: Any) -> Any:
+        with _answers(missing):
+            return self._adapter.get(self._endpoint() + path, log=False, **options)
+
+
+@contextmanager
+def _answers(missing: str) -> Iterator[None]:
+    """Turns what Glance and Keystone answer into errors of ours; `missing` says what is not there."""
+    from keystoneauth1 import exceptions
+
+    try:
+        yield
+    except (exceptions.NotFound, exceptions.Gone) as error:
+        raise NotFound(missing) from error
+    except exceptions.Unauthorized as error:
+        raise ServiceUnavailable("The credentials in [glance] are not accepted.") from error
+    except exceptions.Forbidden as error:
+        # without the administrator's role Glance hides what is not the service's own
+        raise NotFound(missing) from error
+    except exceptions.ClientException as error:
+        raise ServiceUnavailable(f"The image service does not answer ({type(error).__name__}).") from error
 
 
 def _adapter(glance: Mapping[str, Any]) -> Any:

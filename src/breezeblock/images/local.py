@@ -96,6 +96,14 @@ class LocalCatalog:
         with open_file(path) as content:
             return content.pread(length, offset)
 
+    def location(self, image_id: str) -> str:
+        """The image's file as it is; a file that was put in its place has another name."""
+        path = self.local_path(image_id)
+        if path is None:
+            raise NotFound(f"The image {image_id} has no data.")
+        found = path.stat()
+        return f"file:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
+
     def local_path(self, image_id: str) -> Path | None:
         """The image's file; None until it has data."""
         path = self._path(image_id)

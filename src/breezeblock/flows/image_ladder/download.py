@@ -5,10 +5,11 @@ from contextlib import contextmanager
 
 import msgspec
 
-from breezeblock.db import moves, volumes
+from breezeblock.db import moves, verified_images, volumes
 from breezeblock.errors import DriverError
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Made
+from breezeblock.images.checksum import expected
 from breezeblock.images.transfer import PreparedImage, prepare
 from breezeblock.model.image import Image
 from breezeblock.model.volume import Volume
@@ -34,17 +35,36 @@ def prepared_image(flow: Flow, volume: Volume, image: Image) -> Iterator[Prepare
     try:
         settings = flow.backend.settings
         show_downloading(flow, volume, image)
+        verified = Verification(flow, image)
         with prepare(
             flow.backend.images,
             image,
             spool_dir=settings.path("image_conversion_dir", "conversion"),
             volume_size=volume.size,
             report=flow.progress,
+            verified=verified.known,
             vmdk_allowed_types=tuple(settings.vmdk_allowed_types),
         ) as prepared:
             yield prepared
+        verified.remember()
     finally:
         flow.backend.copies.release()
+
+
+class Verification:
+    """The note that an image's bytes were compared with its checksum where they lie: no later create hashes them."""
+
+    def __init__(self, flow: Flow, image: Image) -> None:
+        self._flow = flow
+        self._key = (image.id, flow.backend.images.location(image.id), ":".join(expected(image) or ()))
+        with flow.backend.database.read() as connection:
+            self.known = verified_images.known(connection, *self._key)
+
+    def remember(self) -> None:
+        """Write the note, after a transfer that went through to its end."""
+        if not self.known and self._key[-1]:
+            with self._flow.saving() as connection:
+                verified_images.remember(connection, *self._key)
 
 
 def show_downloading(flow: Flow, volume: Volume, image: Image) -> None:
