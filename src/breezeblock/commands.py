@@ -121,6 +121,36 @@ def _watch(
 
 
 @contextmanager
+def running(argv: Sequence[str], *, limits: Limits, pass_fds: Sequence[int]) -> Iterator[Callable[[], str]]:
+    """Have a program run beside the block, and killed at its end; answers what tells its last words once it has ended.
+
+    Raises:
+        CommandFailed: the program is not there or may not be run.
+    """
+    try:
+        process = subprocess.Popen(
+            _wrapped(argv, limits),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=pass_fds,
+            env=ENVIRONMENT,
+        )
+    except OSError as error:
+        raise CommandFailed(f"{argv[0]} could not be started: {error}") from error
+    with process:
+        try:
+            yield lambda: _last_words(process)
+        finally:
+            process.kill()
+
+
+def _last_words(process: "subprocess.Popen[bytes]") -> str:
+    process.kill()
+    return _tail(process.communicate()[1] or b"")
+
+
+@contextmanager
 def _input(data: bytes | None) -> Iterator[int]:
     """A file in memory that a program reads its input from: a pipe cannot be filled and watched at the same time."""
     if data is None:

@@ -135,6 +135,10 @@ class CommandFailed(BreezeblockError):
     """A program that was run ended with an error."""
 
 
+class KeyManagerError(BreezeblockError):
+    """The key manager did not do what was asked of it; an administrator has to look at the service's log."""
+
+
 class Cancelled(BreezeblockError):
     """The operation was cancelled."""
 

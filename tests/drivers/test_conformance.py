@@ -8,7 +8,7 @@ import pytest
 
 from breezeblock.drivers import registry
 from breezeblock.drivers.conformance import DriverConformance, Storage, settings_for
-from breezeblock.drivers.contract import Driver, Fill
+from breezeblock.drivers.contract import Driver, Fill, Rewrite
 from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.drivers.simulated.driver import SimulatedDriver
 from breezeblock.drivers.simulated.sparse import SparseFile
@@ -65,7 +65,7 @@ class SnapshotsAgain(SimulatedDriver):
 class SharesSource(SimulatedDriver):
     """A clone and its source are one file."""
 
-    def create_cloned_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+    def create_cloned_volume(self, volume: Volume, source: Volume, *, rewrite: Rewrite | None = None) -> ModelUpdate:
         record = self.volumes.get(source.storage_name)
         self.create_volume(volume)
         made = self.volumes.content(volume.storage_name, self.volumes.get(volume.storage_name))

@@ -48,6 +48,25 @@ def test_an_overlay_is_right_for_qemu(tmp_path: Path, size: int) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("size", [GIB, 5 << 40])
+def test_an_overlay_with_a_beginning_is_right_for_qemu(tmp_path: Path, size: int) -> None:
+    base = raw_base(tmp_path / "base.raw", 8 * MIB)
+    path = tmp_path / "overlay.qcow2"
+    beginning = random.Random(7).randbytes(2 * MIB)
+    qcow2.write_overlay(path, size, "base.raw", "raw", beginning)
+    qemu_img("check", "-f", "qcow2", path)
+    assert not qcow2.is_untouched(path)
+    with open(base, "r+b") as file:
+        file.write(beginning)
+    if size == GIB:
+        qemu_img("compare", "-f", "raw", "-F", "qcow2", base, path)
+    qemu_io(path, "write -P 7 1M 70k", "write -P 8 6M 1M")
+    qemu_img("check", "-f", "qcow2", path)
+    with ChainSource([Link(path, "qcow2"), Link(base, "raw")], size) as source:
+        assert source.pread(MIB, 0) == beginning[:MIB]
+        assert source.pread(4000, 3 * MIB + 100) == b"base" * 1000
+
+
 def test_an_overlay_reads_and_takes_writes_as_qemu_says(tmp_path: Path) -> None:
     base = raw_base(tmp_path / "base.raw", 8 * MIB)
     path = tmp_path / "overlay.qcow2"

@@ -49,6 +49,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     multiattach: bool = False
     thin: bool = True
     thick: bool = False
+    encryption: bool = False
+    """Takes `rewrite` where it makes a volume of another, so that encrypted volumes can be re-keyed. Pools report it as
+    `encryption_support`."""
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -95,6 +98,13 @@ Fill = Callable[[BlockTarget], None]
 """Writes the content of a new volume. Raising leaves the volume unfilled; it may be called again after a crash."""
 
 
+Rewrite = Callable[[bytes], bytes]
+"""Answers the first `REWRITTEN_BYTES` of a new volume, given those of what it is made of: how a clone of an encrypted
+volume gets a header under a key of its own. A driver applies it before it publishes the clone."""
+
+REWRITTEN_BYTES = 2 << 20
+
+
 class Driver(Protocol):
     """The required verbs. One object a backend, made by the entry point's `open_driver(settings)`."""
 
@@ -124,10 +134,15 @@ class Driver(Protocol):
     def delete_snapshot(self, snapshot: Snapshot) -> None:
         """Remove the snapshot; volumes made of it live on."""
 
-    def create_volume_from_snapshot(self, volume: Volume, snapshot: Snapshot) -> ModelUpdate:
-        """Make a volume of a snapshot, at `volume.size`, which is at least the snapshot's."""
+    def create_volume_from_snapshot(
+        self, volume: Volume, snapshot: Snapshot, *, rewrite: Rewrite | None = None
+    ) -> ModelUpdate:
+        """Make a volume of a snapshot, at `volume.size`, which is at least the snapshot's.
 
-    def create_cloned_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+        `rewrite`, here and below, is given only where `Capabilities.encryption` is claimed.
+        """
+
+    def create_cloned_volume(self, volume: Volume, source: Volume, *, rewrite: Rewrite | None = None) -> ModelUpdate:
         """Make a volume of another, at `volume.size`, which is at least the source's."""
 
     def copy_image_to_volume(self, volume: Volume, content: str, fill: Fill) -> None:
@@ -195,5 +210,7 @@ class Replicates(Protocol):
     def delete_replica(self, volume: Volume) -> None:
         """Remove the replica; gone is done."""
 
-    def create_replica_test_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+    def create_replica_test_volume(
+        self, volume: Volume, source: Volume, *, rewrite: Rewrite | None = None
+    ) -> ModelUpdate:
         """Make a volume of the replica of `source`, as it was when last in step."""

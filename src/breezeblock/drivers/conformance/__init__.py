@@ -24,6 +24,7 @@ MODULES = (
     "examining",
     "refusing",
     "concurrency",
+    "rewriting",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in MODULES))
 
@@ -37,6 +38,7 @@ from breezeblock.drivers.conformance.making import MakingRules  # noqa: E402
 from breezeblock.drivers.conformance.optional import ImageRules, ReplicaRules  # noqa: E402
 from breezeblock.drivers.conformance.refusing import RefusingRules  # noqa: E402
 from breezeblock.drivers.conformance.reporting import ReportingRules  # noqa: E402
+from breezeblock.drivers.conformance.rewriting import RewritingRules  # noqa: E402
 from breezeblock.drivers.conformance.storage import Storage, settings_for  # noqa: E402
 
 __all__ = ["DriverConformance", "Storage", "settings_for"]
@@ -54,5 +56,6 @@ class DriverConformance(
     ExaminingRules,
     RefusingRules,
     ConcurrencyRules,
+    RewritingRules,
 ):
     """All rules. A subclass named `Test...` that has `open_driver` runs them."""

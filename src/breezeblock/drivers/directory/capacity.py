@@ -36,6 +36,7 @@ def pool(settings: BackendSettings, options: Mapping[str, Any], root: Path, can:
         "online_extend_support": can.online_extend,
         "replication_enabled": can.replication,
         "location_info": f"directory:{settings.host}:{root}",
+        "encryption_support": can.encryption,
         "QoS_support": False,
     }
     return Pool(

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from breezeblock.drivers.contract import Extent
+from breezeblock.drivers.contract import REWRITTEN_BYTES, Extent, Rewrite
 from breezeblock.drivers.directory import durable
 from breezeblock.drivers.directory.qcow2 import Qcow2File, Run
 from breezeblock.errors import DriverError
@@ -154,14 +154,22 @@ class ChainSource:
         return None if piece.level is None or piece.compressed else self._files[piece.level].fd
 
 
-def copy_chain(links: Sequence[Link], size: int, path: Path, new_size: int) -> None:
-    """Make and sync a raw file of `new_size` bytes with the first `size` bytes of a chain."""
+def copy_chain(links: Sequence[Link], size: int, path: Path, new_size: int, rewrite: Rewrite | None = None) -> None:
+    """Make and sync a raw file of `new_size` bytes with the first `size` bytes of a chain, its beginning rewritten."""
     target = durable.create_file(path, new_size)
     try:
         with ChainSource(links, size) as source:
             copy_sparsely(source, target)
+            if rewrite is not None:
+                durable.write_all(target, rewritten(source, rewrite), 0)
+                os.fsync(target)
     finally:
         os.close(target)
+
+
+def rewritten(source: ChainSource, rewrite: Rewrite) -> bytes:
+    """What a copy of `source` begins with."""
+    return rewrite(source.pread(REWRITTEN_BYTES, 0))
 
 
 def copy_sparsely(source: ChainSource, target: int) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from oslo_config import cfg
 
 from breezeblock.config import BackendSettings
-from breezeblock.drivers.contract import BlockSource, Capabilities, ConnectionInfo, Connector, Fill
+from breezeblock.drivers.contract import BlockSource, Capabilities, ConnectionInfo, Connector, Fill, Rewrite
 from breezeblock.drivers.directory import capacity, durable, images, reflink, repair
 from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.content import ChainSource, RawTarget
@@ -79,7 +79,7 @@ class DirectoryDriver:
             Replicas(Path(device).absolute(), self._lineage, self._bases, self._max_depth) if device else None
         )
         self.capabilities = Capabilities(
-            clone_image=True, replication=bool(device), online_extend=True, thin=True, thick=True
+            clone_image=True, replication=bool(device), online_extend=True, thin=True, thick=True, encryption=True
         )
 
     def close(self) -> None:
@@ -172,19 +172,21 @@ class DirectoryDriver:
         with self._doing("delete a snapshot", snapshot):
             self._lineage.remove(snapshot.storage_name)
 
-    def create_volume_from_snapshot(self, volume: Volume, snapshot: Snapshot) -> ModelUpdate:
+    def create_volume_from_snapshot(
+        self, volume: Volume, snapshot: Snapshot, *, rewrite: Rewrite | None = None
+    ) -> ModelUpdate:
         """Make a volume of a snapshot, in constant time."""
-        return self._derive(volume, snapshot, f"snapshot:{snapshot.id}")
+        return self._derive(volume, snapshot, f"snapshot:{snapshot.id}", rewrite)
 
-    def create_cloned_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+    def create_cloned_volume(self, volume: Volume, source: Volume, *, rewrite: Rewrite | None = None) -> ModelUpdate:
         """Make a volume of another, in constant time."""
-        return self._derive(volume, source, f"volume:{source.id}")
+        return self._derive(volume, source, f"volume:{source.id}", rewrite)
 
-    def _derive(self, volume: Volume, source: Volume | Snapshot, content: str) -> ModelUpdate:
+    def _derive(self, volume: Volume, source: Volume | Snapshot, content: str, rewrite: Rewrite | None) -> ModelUpdate:
         with self._doing("copy a volume or snapshot", volume, source):
             if not self._is_made(volume, content):
                 size = max(volume.size_bytes, self._lineage.current(source.storage_name).size)
-                self._lineage.derive(source.storage_name, volume.storage_name, content, size)
+                self._lineage.derive(source.storage_name, volume.storage_name, content, size, rewrite=rewrite)
         return {}
 
     def _is_made(self, volume: Volume, content: str) -> bool:
@@ -255,7 +257,7 @@ class DirectoryDriver:
             "export": parts.path.removeprefix("/"),
             "access_mode": "rw" if _is_writable(volume) else "ro",
             "volume_id": volume.id,
-            "encrypted": False,
+            "encrypted": volume.encryption_key_id is not None,
         }
         return {"driver_volume_type": "nbd", "data": data}
 
@@ -316,14 +318,16 @@ class DirectoryDriver:
         with self._doing("delete a replica", volume):
             self._replicating().delete(volume.storage_name)
 
-    def create_replica_test_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+    def create_replica_test_volume(
+        self, volume: Volume, source: Volume, *, rewrite: Rewrite | None = None
+    ) -> ModelUpdate:
         """Make a volume of the replica of `source`, as it was when last in step."""
         content = f"replica:{source.id}"
         with self._doing("copy a replica", volume, source):
             replicas = self._replicating()
             replicas.require(source.storage_name)
             if not self._is_made(volume, content):
-                replicas.copy_to(source.storage_name, volume, content)
+                replicas.copy_to(source.storage_name, volume, content, rewrite)
         return {}
 
     def _replicating(self) -> Replicas:

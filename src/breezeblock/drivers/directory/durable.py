@@ -66,6 +66,16 @@ def write_file(path: Path, data: bytes) -> None:
         os.close(fd)
 
 
+def patch_file(path: Path, data: bytes) -> None:
+    """Write over the beginning of a file that nobody else has open, and put it on the disk."""
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        write_all(fd, data, 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
     """Write all of `data` at `offset`, however many calls that takes."""
     view = memoryview(data)

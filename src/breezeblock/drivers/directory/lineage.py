@@ -7,15 +7,16 @@ goes on in an empty overlay of that base, and so does a clone; a snapshot is a r
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from breezeblock import commands
+from breezeblock.drivers.contract import Rewrite
 from breezeblock.drivers.directory import durable, qcow2, reflink
 from breezeblock.drivers.directory.bases import Bases
-from breezeblock.drivers.directory.content import Link, copy_chain
+from breezeblock.drivers.directory.content import ChainSource, Link, copy_chain, rewritten
 from breezeblock.drivers.directory.exporting import Exporting
 from breezeblock.drivers.directory.store import RECORD, Record, Store, Switch
 from breezeblock.errors import BackendInUse, BackendNotFound, DriverError
@@ -120,21 +121,30 @@ class Lineage:
 
     # deriving
 
-    def derive(self, source: str, target: str, content: str, size: int, *, with_disk: bool = True) -> None:
+    def derive(
+        self,
+        source: str,
+        target: str,
+        content: str,
+        size: int,
+        *,
+        with_disk: bool = True,
+        rewrite: Rewrite | None = None,
+    ) -> None:
         """Publish `target` (`size` bytes) with the content of `source`; a snapshot needs no disk of its own."""
         self.discard(target)
         record = self.whole(source)
         exported = self._exporting.is_exported(source)
-        if self.shares_blocks and not exported and self._shareable(record):
-            self._derive_by_reflink(record, Record(name=target, size=size, content=content, disk=DISK))
+        if self.shares_blocks and not exported and self._shareable(record, rewrite):
+            self._derive_by_reflink(record, Record(name=target, size=size, content=content, disk=DISK), rewrite)
             return
         try:
-            self._derive_by_base(record, Record(name=target, size=size, content=content), with_disk)
+            self._derive_by_base(record, Record(name=target, size=size, content=content), with_disk, rewrite)
         except Exception:
             self._bases.collect(base_for(target))  # published, and then nobody came to stand on it
             raise
 
-    def _derive_by_base(self, source: Record, new: Record, with_disk: bool) -> None:
+    def _derive_by_base(self, source: Record, new: Record, with_disk: bool, rewrite: Rewrite | None) -> None:
         base = source.base if source.disk is None else self.freeze(source.name, base_for(new.name))
         depth = self._depth(base) + 1
         new = msgspec.structs.replace(new, base=base, depth=depth)
@@ -143,22 +153,25 @@ class Lineage:
         elif depth > self._max_depth:
             links = self._bases.links(new)
             new = msgspec.structs.replace(new, base=None, depth=0, disk=DISK)
-            self.make(new, lambda path: copy_chain(links, new.size, path, new.size))
+            self.make(new, lambda path: copy_chain(links, new.size, path, new.size, rewrite))
         else:
-            self.stand_on(str(base), new.name, new.content, new.size)
+            self.stand_on(str(base), new.name, new.content, new.size, rewrite)
 
-    def _shareable(self, record: Record) -> bool:
+    def _shareable(self, record: Record, rewrite: Rewrite | None) -> bool:
         if record.disk is not None or record.base is None:
-            return record.disk is not None
+            # into a shared qcow2 nothing can be written here; an overlay of it takes what is rewritten
+            return record.disk is not None and (rewrite is None or record.format == "raw")
         return self._store.get(record.base).format == "raw"
 
-    def _derive_by_reflink(self, source: Record, new: Record) -> None:
+    def _derive_by_reflink(self, source: Record, new: Record, rewrite: Rewrite | None) -> None:
         top = source if source.disk is not None else self._store.get(str(source.base))
         file = self._store.disk(top)
 
         def prepare(path: Path) -> None:
             reflink.clone_file(file, path)
             grow(path, top.format, new.size)
+            if rewrite is not None:
+                durable.patch_file(path, self._rewritten([Link(file, "raw")], top.size, rewrite))
 
         self.make(msgspec.structs.replace(new, format=top.format, base=top.base, depth=top.depth), prepare)
 
@@ -312,15 +325,20 @@ class Lineage:
         durable.sync_directory(self._store.home(name))
         self._store.write(msgspec.structs.replace(self._store.get(name), disk=DISK, content=content, kept=None))
 
-    def stand_on(self, base: str, name: str, content: str, size: int) -> None:
-        """Publish a volume that reads as `base` does."""
+    def stand_on(self, base: str, name: str, content: str, size: int, rewrite: Rewrite | None = None) -> None:
+        """Publish a volume that reads as `base` does, but for its beginning where that is rewritten."""
         depth = self._depth(base) + 1
         new = Record(name=name, size=size, content=content, base=base, depth=depth, disk=DISK, format="qcow2")
-        self.make(new, lambda path: self._write_overlay(path, size, base))
+        self.make(new, lambda path: self._write_overlay(path, size, base, rewrite))
 
-    def _write_overlay(self, path: Path, size: int, base: str) -> None:
+    def _write_overlay(self, path: Path, size: int, base: str, rewrite: Rewrite | None = None) -> None:
         below = self._store.get(base)
-        qcow2.write_overlay(path, size, f"../../bases/{base}/{below.disk}", below.format)
+        beginning = self._rewritten(self._bases.links(below), below.size, rewrite) if rewrite is not None else b""
+        qcow2.write_overlay(path, size, f"../../bases/{base}/{below.disk}", below.format, beginning)
+
+    def _rewritten(self, links: Sequence[Link], size: int, rewrite: Rewrite) -> bytes:
+        with ChainSource(links, size) as source:
+            return rewritten(source, rewrite)
 
 
 def base_for(name: str) -> str:

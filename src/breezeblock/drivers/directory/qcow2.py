@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 import zstandard
 
+from breezeblock.drivers.directory import durable
 from breezeblock.errors import DriverError
 
 MAGIC = b"QFI\xfb"
@@ -24,6 +25,7 @@ CLUSTER = 1 << 16
 """Cluster size of the overlays made here, qemu's default."""
 OFFSET_MASK = 0x00FFFFFFFFFFFE00
 COMPRESSED = 1 << 62
+USED_ONCE = 1 << 63
 READS_AS_ZERO = 1
 HEADER_V2 = struct.Struct(">4sIQIIQIIQQIIQ")
 HEADER_V3 = struct.Struct(">QQQIIB7x")
@@ -73,19 +75,24 @@ def _round_up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def write_overlay(path: Path, size: int, backing: str, backing_format: str) -> None:
-    """Make an empty overlay of `size` bytes over `backing` (as it is written into the header), and sync it.
+def write_overlay(path: Path, size: int, backing: str, backing_format: str, beginning: bytes = b"") -> None:
+    """Make an overlay of `size` bytes over `backing` (as it is written into the header), and sync it.
 
-    Layout: header, refcount table, one or more refcount blocks, L1 table; each in clusters of its own.
+    It is empty but for its `beginning`, which is whole clusters and no more than one L2 table tells of (512 MiB).
+    Layout: header, refcount table, one or more refcount blocks, L1 table, and for a beginning an L2 table and the data;
+    each in clusters of its own.
     """
     name = backing.encode()
     if not 0 < len(name) < 1024:
         raise DriverError(f"The name of a backing file has to have 1 to 1023 bytes; this one has {len(name)}.")
     l1_entries = _entries(size, 16)
     l1_clusters = max(1, _round_up(l1_entries * 8, CLUSTER) // CLUSTER)
-    blocks = _round_up(2 + l1_clusters + 1, CLUSTER // 2) // (CLUSTER // 2)
+    held = _round_up(len(beginning), CLUSTER) // CLUSTER
+    more = held + 1 if held else 0
+    blocks = _round_up(2 + l1_clusters + more + 1, CLUSTER // 2) // (CLUSTER // 2)
     l1_offset = (2 + blocks) * CLUSTER
-    used = 2 + blocks + l1_clusters
+    l2_offset = l1_offset + l1_clusters * CLUSTER
+    used = 2 + blocks + l1_clusters + more
     format_name = backing_format.encode()
     extensions = struct.pack(">II", EXTENSION_BACKING_FORMAT, len(format_name)) + format_name.ljust(
         _round_up(len(format_name), 8), b"\0"
@@ -102,6 +109,11 @@ def write_overlay(path: Path, size: int, backing: str, backing_format: str) -> N
         os.pwrite(fd, header + extensions + name, 0)
         os.pwrite(fd, struct.pack(f">{blocks}Q", *((2 + i) * CLUSTER for i in range(blocks))), CLUSTER)
         os.pwrite(fd, struct.pack(">H", 1) * used, 2 * CLUSTER)
+        if held:
+            entries = (USED_ONCE | l2_offset + (1 + number) * CLUSTER for number in range(held))
+            os.pwrite(fd, struct.pack(">Q", USED_ONCE | l2_offset), l1_offset)
+            os.pwrite(fd, struct.pack(f">{held}Q", *entries), l2_offset)
+            durable.write_all(fd, beginning, l2_offset + CLUSTER)
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from breezeblock.drivers.contract import Rewrite
 from breezeblock.drivers.directory import durable, repair
 from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.content import Link, copy_chain
@@ -85,12 +86,12 @@ class Replicas:
             raise BackendNotFound(f"There is no replica of {name}.")
         return record
 
-    def copy_to(self, source: str, volume: Volume, content: str) -> None:
+    def copy_to(self, source: str, volume: Volume, content: str, rewrite: Rewrite | None) -> None:
         """Publish a volume with the content of a replica."""
         replica = self.require(source)
         links, size = self._bases.links(replica), max(volume.size_bytes, replica.size)
         new = Record(name=volume.storage_name, size=size, content=content, disk=DISK)
-        self._primary.make(new, lambda path: copy_chain(links, replica.size, path, size))
+        self._primary.make(new, lambda path: copy_chain(links, replica.size, path, size, rewrite))
 
 
 def _state(links: Sequence[Link], size: int) -> str:

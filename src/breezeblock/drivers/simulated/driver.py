@@ -17,7 +17,15 @@ import msgspec
 from oslo_config import cfg
 
 from breezeblock.config import BackendSettings
-from breezeblock.drivers.contract import BlockSource, Capabilities, ConnectionInfo, Connector, Fill
+from breezeblock.drivers.contract import (
+    REWRITTEN_BYTES,
+    BlockSource,
+    Capabilities,
+    ConnectionInfo,
+    Connector,
+    Fill,
+    Rewrite,
+)
 from breezeblock.drivers.simulated.faults import Call, Faults, verb
 from breezeblock.drivers.simulated.sparse import SparseFile, open_sparse
 from breezeblock.drivers.simulated.store import Record, Store
@@ -43,6 +51,7 @@ OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("simulated_provider_location", help="What provider_location says of each volume made."),
     cfg.BoolOpt("simulated_clone_image", default=False, help="Make volumes of raw images without the ladder's help."),
     cfg.BoolOpt("simulated_replication", default=False, help="Keep replicas of volumes."),
+    cfg.BoolOpt("simulated_encryption", default=True, help="Hold encrypted volumes."),
     cfg.FloatOpt("simulated_latency", default=0.0, min=0.0, help="Seconds that each verb takes longer."),
     cfg.ListOpt("simulated_failures", default=[], help="Next calls that fail: VERB:KIND[:TIMES], ..."),
     cfg.ListOpt("simulated_kill_points", default=[], help="Where the process kills itself, once: VERB:before|after."),
@@ -72,6 +81,7 @@ class SimulatedDriver:
             replication=options["simulated_replication"],
             online_extend=True,
             multiattach=True,
+            encryption=options["simulated_encryption"],
         )
         self.faults = Faults(
             self.root / "faults",
@@ -166,14 +176,16 @@ class SimulatedDriver:
         self.volumes.delete(snapshot.storage_name)
 
     @verb
-    def create_volume_from_snapshot(self, volume: Volume, snapshot: Snapshot) -> ModelUpdate:
+    def create_volume_from_snapshot(
+        self, volume: Volume, snapshot: Snapshot, *, rewrite: Rewrite | None = None
+    ) -> ModelUpdate:
         """The record says which snapshot it was made of, so a second call knows it is done."""
-        return self._make_of(volume, f"snapshot:{snapshot.id}", self.volumes.open(snapshot.storage_name))
+        return self._make_of(volume, f"snapshot:{snapshot.id}", self.volumes.open(snapshot.storage_name), rewrite)
 
     @verb
-    def create_cloned_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+    def create_cloned_volume(self, volume: Volume, source: Volume, *, rewrite: Rewrite | None = None) -> ModelUpdate:
         """As from a snapshot."""
-        return self._make_of(volume, f"volume:{source.id}", self.volumes.open(source.storage_name))
+        return self._make_of(volume, f"volume:{source.id}", self.volumes.open(source.storage_name), rewrite)
 
     # Connections -----------------------------------------------------------------------------------------------------
 
@@ -246,10 +258,12 @@ class SimulatedDriver:
         self.replicas.delete(volume.storage_name)
 
     @verb
-    def create_replica_test_volume(self, volume: Volume, source: Volume) -> ModelUpdate:
+    def create_replica_test_volume(
+        self, volume: Volume, source: Volume, *, rewrite: Rewrite | None = None
+    ) -> ModelUpdate:
         """Reads nothing of the source itself, which may be lost."""
         self._require_replication()
-        return self._make_of(volume, f"replica:{source.id}", self.replicas.open(source.storage_name))
+        return self._make_of(volume, f"replica:{source.id}", self.replicas.open(source.storage_name), rewrite)
 
     # Optional: examination (contract.Examinable) -----------------------------------------------------------------------
 
@@ -277,21 +291,29 @@ class SimulatedDriver:
 
     # Shared by the verbs -----------------------------------------------------------------------------------------------
 
-    def _make_of(self, volume: Volume, made_of: str, source: AbstractContextManager[SparseFile]) -> ModelUpdate:
+    def _make_of(
+        self,
+        volume: Volume,
+        made_of: str,
+        source: AbstractContextManager[SparseFile],
+        rewrite: Rewrite | None = None,
+    ) -> ModelUpdate:
         """Make `volume` at its size with the content of `source`, unless that is what it is already."""
         found = self.volumes.find(volume.storage_name)
         if found is None or found.made_of != made_of:
             with source as content:
-                self._copy(content, volume.storage_name, self._record(volume, made_of))
+                self._copy(content, volume.storage_name, self._record(volume, made_of), rewrite)
         else:
             self.volumes.sweep(volume.storage_name)
         return self._model_update()
 
-    def _copy(self, content: SparseFile, name: str, record: Record) -> None:
+    def _copy(self, content: SparseFile, name: str, record: Record, rewrite: Rewrite | None = None) -> None:
         if content.size > record.size:
             raise InvalidInput(f"{name} would have {record.size} bytes, less than the {content.size} it is made of.")
         with self.volumes.building(name, record, self._room(record.pool)) as target:
             target.copy_from(content)
+            if rewrite is not None:
+                target.pwrite(rewrite(content.pread(REWRITTEN_BYTES, 0)), 0)
 
     def _record(self, volume: Volume, made_of: str) -> Record:
         pool = (volume.host or "").partition("#")[2] or self.pools[0]
@@ -329,6 +351,7 @@ class SimulatedDriver:
                 "multiattach": self.capabilities.multiattach,
                 "online_extend_support": self.capabilities.online_extend,
                 "replication_enabled": self.capabilities.replication,
+                "encryption_support": self.capabilities.encryption,
             },
             availability_zone=self.settings.availability_zone,
             updated_at=clock.now(),

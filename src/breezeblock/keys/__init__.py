@@ -1,0 +1,1 @@
+"""Where the keys of encrypted volumes are kept: files of this machine, or Barbican."""
