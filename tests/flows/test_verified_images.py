@@ -14,7 +14,7 @@ ID = "11111111-2222-4333-8444-555555555555"
 
 @pytest.fixture
 def cloud(tmp_path):
-    conf = "[DEFAULT]\nenabled_backends = one\n[one]\nvolume_driver = directory\n"
+    conf = "[DEFAULT]\nenabled_backends = one\n[one]\nvolume_driver = directory\nimage_volume_cache_enabled = false\n"
     cloud = Cloud(tmp_path, conf)
     with cloud.running():
         yield cloud
