@@ -99,10 +99,14 @@ def test_a_spoilt_header_is_refused(spoil: Callable[[bytes], bytes]) -> None:
         luks.unlock(spoil(luks.make(KEY, 64)), KEY)
 
 
+def raw_target(path: Path) -> RawTarget:
+    return RawTarget(path, SIZE, None, lambda note: None)
+
+
 def fill(path: Path, writes: list[tuple[int, bytes]], end: int, target: Any = None) -> None:
     path.touch()
     os.truncate(path, SIZE)
-    outside: BlockTarget = target or RawTarget(path, SIZE)
+    outside: BlockTarget = target or raw_target(path)
     with encrypting(outside, luks.make(KEY, 64), KEY) as target:
         assert target.size == SIZE - luks.HEADER_BYTES
         for offset, data in writes:
@@ -141,14 +145,14 @@ def test_a_full_storage_is_told_as_such(tmp_path: Path) -> None:
     path = tmp_path / "volume"
     path.touch()
     with pytest.raises(BackendOutOfSpace, match="is full"):
-        fill(path, [(at * MIB, bytes(MIB)) for at in range(40)], 40 * MIB, Full(path, SIZE))
+        fill(path, [(at * MIB, bytes(MIB)) for at in range(40)], 40 * MIB, Full(path, SIZE, None, lambda note: None))
 
 
 def test_what_the_fill_raises_is_raised(tmp_path: Path) -> None:
     path = tmp_path / "volume"
     path.touch()
     os.truncate(path, SIZE)
-    with pytest.raises(FileNotFoundError), encrypting(RawTarget(path, SIZE), luks.make(KEY, 64), KEY):
+    with pytest.raises(FileNotFoundError), encrypting(raw_target(path), luks.make(KEY, 64), KEY):
         (tmp_path / "missing").read_bytes()
 
 
@@ -158,6 +162,6 @@ def test_a_key_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     os.truncate(path, SIZE)
     with (
         pytest.raises(DriverError, match="Invalid password"),
-        encrypting(RawTarget(path, SIZE), luks.make(KEY, 64), OTHER_KEY),
+        encrypting(raw_target(path), luks.make(KEY, 64), OTHER_KEY),
     ):
         pass
