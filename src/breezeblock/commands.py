@@ -17,6 +17,7 @@ import msgspec
 from breezeblock.errors import CommandFailed
 
 POLL_SECONDS = 0.2
+PARENT = "BREEZEBLOCK_PARENT"
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 _daemons: list["subprocess.Popen[bytes]"] = []
@@ -198,9 +199,18 @@ def start_daemon(argv: Sequence[str], log: Path) -> int:
 
 
 def start_child(argv: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Start a program that writes to our standard error and is told to end when this process dies; its pid.
+    """Start a program of ours that writes to our standard error and is told to end when this process dies; its pid.
 
-    It gets our environment and `environment`.
+    It gets our environment and `environment`, and in PARENT whose child it has to be: this process may have died before
+    the kernel was asked to tell. Files that may be inherited are.
     """
     wrapped = ["setpriv", "--pdeathsig", "TERM", "--", *argv]
-    return os.posix_spawnp("setpriv", wrapped, {**os.environ, **environment}, setsid=True)
+    mine = {**os.environ, **environment, PARENT: str(os.getpid())}
+    return os.posix_spawnp("setpriv", wrapped, mine, setsid=True)
+
+
+def end_without_parent() -> None:
+    """End this process if `start_child` started it and its parent is gone already."""
+    parent = os.environ.pop(PARENT, None)
+    if parent is not None and int(parent) != os.getppid():
+        raise SystemExit(f"process {parent}, which started this one, has ended")

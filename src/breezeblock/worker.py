@@ -35,6 +35,8 @@ from breezeblock.model import clock
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 5.0
+WAKE_SECONDS = 1.0
+"""The main thread handles signals, but does not wake for one that another thread got: as after a SIGSTOP."""
 
 
 class Worker:
@@ -62,7 +64,8 @@ class Worker:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(WAKE_SECONDS)
         for owned in self._owned:
             owned.release()
         if self._only is not None:

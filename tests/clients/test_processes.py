@@ -167,6 +167,37 @@ def test_everything_killed_is_taken_up_by_the_next_start(start):
     status_of(client, volume_id, "available")
 
 
+def test_a_killed_supervisor_is_followed_at_once(tmp_path):
+    """On the same address, amid its start and amid a create: what the last one left running is waited for."""
+    data_dir, address, log = tmp_path / "data", f"127.0.0.1:{free_port()}", tmp_path / "log"
+    data_dir.mkdir()
+    (data_dir / "breezeblock.conf").write_text(CONF.format(driver="simulated", options="simulated_latency = 1"))
+    argv = [PROGRAM, "serve", "--data-dir", data_dir, "--listen", address]
+    for seconds_of_life in (0.5, 1.5):
+        server = Server(argv, log)
+        time.sleep(seconds_of_life)
+        server.kill()
+    asked, left = [], None
+    for _ in range(3):
+        server = Server(argv, log)
+        if left is not None:
+            while f"held by process {left} (worker)" not in log.read_text():
+                assert not server.has_ended, log.read_text()
+                time.sleep(0.02)
+            os.kill(left, signal.SIGCONT)
+        left = child(server, "worker")
+        server.wait_for(f"http://{address}/healthcheck")
+        asked.append(create(Client(data_dir)))
+        os.kill(left, signal.SIGSTOP)
+        server.kill()
+    os.kill(left, signal.SIGCONT)
+    with Server(argv, log) as server:
+        child(server, "api")  # till then the last API may answer
+        server.wait_for(f"http://{address}/healthcheck")
+        for volume_id in asked:
+            status_of(Client(data_dir), volume_id, "available")
+
+
 def test_a_stop_with_a_create_under_way_ends_it_or_leaves_it_to_the_next_start(start):
     """A SIGTERM is obeyed; what the create had not done is done by the next worker."""
     server, client = start("simulated", simulated_latency="1")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from gunicorn.app.base import BaseApplication
 
-from breezeblock import config
+from breezeblock import commands, config
 from breezeblock.api.app import make_app  # imported before the fork: its memory is shared
 from breezeblock.cli import logs, notify, options
 from breezeblock.config import Settings
@@ -59,6 +59,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 @options.telling_errors
 def command(data_dir: Path, config_files: tuple[Path, ...], listen: str | None) -> None:
     """Run an API process."""
+    commands.end_without_parent()
     logs.set_up("api")
     settings = config.load(data_dir, config_files=config_files, listen=listen)
     config.prepare_data_dir(data_dir)

@@ -20,6 +20,9 @@ from breezeblock.errors import ConfigError
 from breezeblock.lockfile import EXIT_LOST_SLOT, LockFile
 
 SHUTDOWN_SECONDS = 10.0
+ORPHANS_SECONDS = 15.0
+"""What a supervisor that was killed leaves behind ends by itself within this time."""
+
 HEALTHY_SECONDS = 5.0
 """A child that fails sooner than this after its start will fail again: everything ends with its message."""
 
@@ -38,6 +41,8 @@ def command(data_dir: Path, config_files: tuple[Path, ...], listen: str | None) 
     notifier = notify.from_environment()
     lock = LockFile(run_dir / "serve.lock")
     lock.take()
+    children = LockFile(run_dir / "children.lock", inherited=True)
+    children.take_within(ORPHANS_SECONDS, _tell_of_orphans)
     shared = ["--data-dir", str(data_dir.absolute())]
     shared += [part for file in config_files for part in ("--config-file", str(file.absolute()))]
     own = [sys.executable, "-m", "breezeblock"]
@@ -48,15 +53,21 @@ def command(data_dir: Path, config_files: tuple[Path, ...], listen: str | None) 
             "api": [*own, "api", *shared, *(["--listen", listen] if listen else [])],
         },
         notifier,
+        children,
     ).run()
+
+
+def _tell_of_orphans(held: str) -> None:
+    click.echo(f"breezeblock: waiting for what an earlier serve that was killed left running: {held}", err=True)
 
 
 class Supervisor:
     """Keeps the children running until a signal ends all of them."""
 
-    def __init__(self, children: dict[str, list[str]], notifier: notify.Notifier) -> None:
+    def __init__(self, children: dict[str, list[str]], notifier: notify.Notifier, held_by_children: LockFile) -> None:
         self._argv = children
         self._notifier = notifier
+        self._held_by_children = held_by_children
         self._pids: dict[int, tuple[str, float]] = {}
         self._restarted: set[str] = set()
         self._ending = False
@@ -75,6 +86,7 @@ class Supervisor:
         # the API knows when requests are answered
         environment = self._notifier.for_child if name == "api" else {}
         self._pids[commands.start_child(self._argv[name], environment)] = (name, time.monotonic())
+        self._held_by_children.name_holder(", ".join(f"{pid} ({role})" for pid, (role, _) in self._pids.items()))
 
     def _reap(self) -> None:
         pid, status = os.wait()

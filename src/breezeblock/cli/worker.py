@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from breezeblock import commands
 from breezeblock.cli import logs, notify, options
 from breezeblock.lockfile import EXIT_LOST_SLOT
 
@@ -29,6 +30,7 @@ def command(data_dir: Path, config_files: tuple[Path, ...], names: tuple[str, ..
     from breezeblock.images.open import open_catalog
     from breezeblock.worker import Worker
 
+    commands.end_without_parent()
     logs.set_up("worker")
     settings = config.load(data_dir, config_files=config_files)
     config.prepare_data_dir(data_dir)
