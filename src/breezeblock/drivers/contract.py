@@ -94,8 +94,26 @@ class BlockTarget(Protocol):
         here. A storage that cannot does nothing; then the next fill begins anew."""
 
 
+class ReadableTarget(BlockTarget, Protocol):
+    """A target that can be read while it is filled, by other threads too."""
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Exactly `length` bytes, less only at the end. Raises `DriverError` once the target is given back."""
+
+
 Fill = Callable[[BlockTarget], None]
 """Writes the content of a new volume. Raising leaves the volume unfilled; it may be called again after a crash."""
+
+FillBehind = Callable[[ReadableTarget], None]
+"""A `Fill` of a volume that is used already."""
+
+
+class NbdSource(msgspec.Struct, frozen=True):
+    """An export of an NBD server at a Unix socket, to be read. `size` is bytes, a multiple of 512."""
+
+    socket: str
+    export: str
+    size: int
 
 
 Rewrite = Callable[[bytes], bytes]
@@ -180,6 +198,38 @@ class ClonesImages(Protocol):
         `image.locations` and `image.direct_url` are as the image service tells them.
         `({}, False)` is understood as a decline too, as Cinder's drivers answer it.
         """
+
+
+@runtime_checkable
+class Hydrates(Protocol):
+    """Optional: a volume that is used before its content has come, read from a source as long as that lasts.
+
+    What clients write is kept by the storage from the first byte on, and comes before what the source has. The source
+    may go away and come back: reads then wait, fail, and work again, and nothing written is lost. Until it is hydrated
+    such a volume can be exported, extended and deleted; what else is asked of it raises `BackendInUse`.
+    """
+
+    def create_hydrating_volume(self, volume: Volume, content: str, source: NbdSource) -> ModelUpdate:
+        """Make a volume at `volume.size` that reads as `source` does and behind its end as zeros, in constant time.
+
+        `source` need not be served yet. `content` is as in `copy_image_to_volume`.
+        """
+
+    def hydrate_volume(self, volume: Volume, fill: FillBehind) -> None:
+        """Have `fill` write all that the source has; then the volume needs the source no more, whoever is connected.
+
+        The target has the source's size. It holds zeros, or what an earlier `fill` for this volume wrote there, and is
+        readable until this returns. When `fill` raises, the volume is what it was. Hydrated already is done.
+        """
+
+    def fence_volume(self, volume: Volume) -> None:
+        """Cut all clients from a volume whose source proved to be wrong, and never export it again.
+
+        What they wrote is kept until the volume is deleted.
+        """
+
+    def list_hydrating(self) -> Iterator[str]:
+        """The `storage_name` of every volume that needs its source, as `Examinable` promises."""
 
 
 @runtime_checkable

@@ -2,7 +2,8 @@
 
 Which exports it has and which files they write to is asked of the daemon each time and kept nowhere else. An export
 has the id and NBD name of what it exports; its chain's nodes are called `n<digest>-<number>`, numbered upward from the
-oldest, and the files below them `f<digest>-<number>`.
+oldest, and the files below them `f<digest>-<number>`. A remote disk has the number 1, so that 0 is left
+for the file that takes its place.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ import msgspec
 
 from breezeblock import commands
 from breezeblock.errors import BackendNotFound, BackendTransient, DriverError
-from breezeblock.exports.disk import DiskFile, block_device, file_node
+from breezeblock.exports.disk import DiskFile, RemoteDisk, block_device, file_node, remote_device, reopened
 from breezeblock.exports.qmp import DaemonGone, QmpClient
 
 log = logging.getLogger(__name__)
@@ -104,10 +105,11 @@ class ExportDaemon:
                     return
                 with self._new_nodes(qmp, digest_of(name)):
                     top = None
-                    for number, file in enumerate(disk.chain()):
+                    chain = disk.chain()
+                    for number, file in enumerate(chain, start=int(isinstance(chain[0], RemoteDisk))):
                         node = Node(digest_of(name), number).name
                         access = writable and file is disk
-                        qmp.execute("blockdev-add", **block_device(file, node=node, backing=top, writable=access))
+                        _add(qmp, file, node, top, writable=access)
                         top = node
                     qmp.execute("block-export-add", type="nbd", id=name, name=name, node_name=top, writable=writable)
 
@@ -149,6 +151,23 @@ class ExportDaemon:
                     raise DriverError(f"{overlay.path} is of {sizes[1]} bytes, the export {name} of {sizes[0]}.")
                 qmp.execute("blockdev-snapshot", node=active.name, overlay=node.name)
             return True
+
+    def rebase(self, name: str, base: DiskFile) -> None:
+        """Put `base` below the file that `name` writes to, in the place of a `RemoteDisk`, under its clients.
+
+        `base` reads as the remote one does. Done already, or not exported here, is done.
+        """
+        with self._session() as qmp:
+            export = _exports(qmp).get(name)
+            nodes = {node for node in _nodes(qmp) if node.digest == digest_of(name)}
+            remote, local = Node(digest_of(name), 1), Node(digest_of(name), 0)
+            if export is None or remote not in nodes or _info(qmp, remote.name)["drv"] != "nbd":
+                return
+            if local not in nodes:
+                _add(qmp, base, local.name, None, writable=False)
+            active = _node(export["node-name"])
+            qmp.execute("blockdev-reopen", options=[reopened(active.name, local.name)])
+            qmp.execute("blockdev-del", node_name=remote.name)
 
     def active_path(self, name: str) -> Path | None:
         """The file that the export writes to now; None if `name` is not exported here."""
@@ -256,6 +275,13 @@ class ExportDaemon:
         for node in _nodes(qmp):
             if node.digest == digest and node.number > above:
                 qmp.execute("blockdev-del", node_name=node.name)
+
+
+def _add(qmp: QmpClient, disk: DiskFile | RemoteDisk, node: str, backing: str | None, *, writable: bool) -> None:
+    if isinstance(disk, RemoteDisk):
+        qmp.execute("blockdev-add", **remote_device(disk, node=node))
+    else:
+        qmp.execute("blockdev-add", **block_device(disk, node=node, backing=backing, writable=writable))
 
 
 def _exports(qmp: QmpClient) -> dict[str, dict[str, Any]]:

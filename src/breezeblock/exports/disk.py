@@ -11,6 +11,17 @@ CACHE = {"direct": False, "no-flush": False}
 """Through the page cache, but a client's flush is an fdatasync."""
 
 
+RECONNECT_SECONDS = 60
+"""How long a read waits for a source that is away, before it fails; connecting is tried on for good."""
+
+
+class RemoteDisk(msgspec.Struct, frozen=True):
+    """An export of an NBD server at a Unix socket, to be read below a file."""
+
+    socket: str
+    export: str
+
+
 class DiskFile(msgspec.Struct, frozen=True):
     """A file and what lies below it. Backing files are opened read-only; what a header says of them is not believed.
 
@@ -19,15 +30,36 @@ class DiskFile(msgspec.Struct, frozen=True):
 
     path: Path
     format: Literal["raw", "qcow2"]
-    backing: Optional["DiskFile"] = None
+    backing: Optional["DiskFile | RemoteDisk"] = None
 
-    def chain(self) -> list["DiskFile"]:
-        """The files from the base up to this one. Raises `DriverError` for a chain that cannot be."""
+    def chain(self) -> list["DiskFile | RemoteDisk"]:
+        """From the base up to this file. Raises `DriverError` for a chain that cannot be."""
         if self.format not in ("raw", "qcow2") or (self.format == "raw" and self.backing):
             raise DriverError(f"{self.path} cannot be exported: a {self.format} file with backing {self.backing}.")
         if not self.path.is_absolute():
             raise DriverError(f"{self.path} cannot be exported: its path is not absolute.")
+        if isinstance(self.backing, RemoteDisk):
+            return [self.backing, self]
         return [*(self.backing.chain() if self.backing else []), self]
+
+
+def remote_device(disk: RemoteDisk, *, node: str) -> dict[str, Any]:
+    """The arguments of `blockdev-add` for what is read from another server."""
+    return {
+        "driver": "nbd",
+        "node-name": node,
+        "read-only": True,
+        "server": {"type": "unix", "path": disk.socket},
+        "export": disk.export,
+        "reconnect-delay": RECONNECT_SECONDS,
+    }
+
+
+def reopened(node: str, backing: str) -> dict[str, Any]:
+    """The options of `blockdev-reopen` that put a writable qcow2 `node` over another `backing`, all else unchanged."""
+    access = {"read-only": False, "discard": "unmap", "cache": CACHE}
+    device = {"driver": "qcow2", "node-name": node, "detect-zeroes": "off", "file": file_node(node), **access}
+    return {**device, "backing": backing}
 
 
 def block_device(disk: DiskFile, *, node: str, backing: str | None, writable: bool) -> dict[str, Any]:

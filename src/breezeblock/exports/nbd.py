@@ -18,10 +18,10 @@ from urllib.parse import quote
 
 from breezeblock.errors import BackendNotFound, BackendTransient, BreezeblockError, ConfigError, InvalidInput
 from breezeblock.exports.daemon import SUFFIXES, ExportDaemon, digest_of
-from breezeblock.exports.disk import DiskFile
+from breezeblock.exports.disk import DiskFile, RemoteDisk
 from breezeblock.exports.qmp import DaemonGone
 
-__all__ = ["DiskFile", "NbdExports"]
+__all__ = ["DiskFile", "NbdExports", "RemoteDisk"]
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +121,13 @@ class NbdExports:
         """
         if self._ask(name, lambda daemon: daemon.snapshot(name, overlay)) is None:
             raise BackendNotFound(f"{name} is not exported.")
+
+    def rebase(self, name: str, base: DiskFile) -> None:
+        """Have an export over a `RemoteDisk` stand on `base`, which reads as that does, under its clients.
+
+        Done already, or not exported, is done.
+        """
+        self._ask(name, lambda daemon: daemon.rebase(name, base))
 
     def active_path(self, name: str) -> Path | None:
         """The file that an export writes to now; None if it is not exported."""

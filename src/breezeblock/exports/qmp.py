@@ -11,8 +11,9 @@ from typing import Any, Self
 from breezeblock.errors import BackendInUse, BackendNotFound, BackendOutOfSpace, BackendTransient, DriverError
 
 GREETING_SECONDS = 10.0
-ANSWER_SECONDS = 60.0
-"""A live snapshot or a withdrawal first flushes what the clients wrote, so an answer may take a while."""
+ANSWER_SECONDS = 90.0
+"""A live snapshot or a withdrawal first flushes what the clients wrote, and waits for reads that wait for a remote disk
+(`RECONNECT_SECONDS`), so an answer may take a while."""
 
 KINDS: list[tuple[str, type[DriverError]]] = [
     ("No space left on device", BackendOutOfSpace),

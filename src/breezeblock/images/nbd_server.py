@@ -5,13 +5,14 @@ it either file would let a compromised one keep it. It gets two connected socket
 the image from, one that it may only write the volume to. What it asks goes through here, so progress, cancelling and
 a full storage are seen at once, and any `BlockTarget` can be written, be it a file or not.
 
-The protocol: https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md, fixed newstyle, one export.
+The protocol: https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md, fixed newstyle.
 """
 
 import errno
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from breezeblock.errors import BackendOutOfSpace
@@ -22,7 +23,7 @@ _MAGIC, _OPTION_MAGIC, _REPLY_MAGIC = 0x4E42444D41474943, 0x49484156454F5054, 0x
 _REQUEST_MAGIC, _SIMPLE_REPLY_MAGIC = 0x25609513, 0x67446698
 _FIXED_NEWSTYLE_NO_ZEROES = 3
 _OPT_EXPORT_NAME, _OPT_ABORT, _OPT_INFO, _OPT_GO = 1, 2, 6, 7
-_REP_ACK, _REP_INFO, _REP_UNSUPPORTED = 1, 3, (1 << 31) + 1
+_REP_ACK, _REP_INFO, _REP_UNSUPPORTED, _REP_UNKNOWN = 1, 3, (1 << 31) + 1, (1 << 31) + 6
 _READ, _WRITE, _DISCONNECT, _FLUSH, _TRIM, _ZEROES = 0, 1, 2, 3, 4, 6
 _HAS_FLAGS, _READ_ONLY, _CAN_FLUSH, _CAN_TRIM, _CAN_ZEROES = 1, 2, 4, 32, 64
 
@@ -40,33 +41,29 @@ class Export(Protocol):
         """Write all of `data`."""
 
 
-class NbdServer:
-    """Serves one export to the program that is given `client`; a context manager.
+Find = Callable[[str], Export | None]
+"""The export of a name, or None."""
+
+
+class NbdSession:
+    """One client at one socket, from the greeting to the farewell; `find(name)` tells what export it gets.
 
     `failure` is what the export raised, if it did: the real reason why the program then failed.
     `opened` tells whether the program came as far as opening the export.
     `reached` is the end in bytes of what has been written, zeros included; a converter goes upward.
     """
 
-    def __init__(self, export: Export) -> None:
-        self.client, self._server = socket.socketpair()
+    def __init__(self, server: socket.socket, find: Find, largest: int = MAX_REQUEST) -> None:
         self.failure: BaseException | None = None
         self.opened = False
         self.reached = 0
-        self._export = export
-        self._thread = threading.Thread(target=self._serve, name="nbd-server", daemon=True)
+        self._server = server
+        self._find = find
+        self._largest = largest
+        self._export: Export
 
-    def __enter__(self) -> "NbdServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.client.close()
-        self._shut()
-        self._thread.join()
-        self._server.close()
-
-    def _serve(self) -> None:
+    def serve(self) -> None:
+        """Answer until the client ends; then, or after an error, it sees the end of the connection."""
         try:
             if self._negotiate():
                 self.opened = True
@@ -78,13 +75,14 @@ class NbdServer:
             self.failure = self.failure or error
         finally:
             # a program that waits for an answer sees the end
-            self._shut()
+            self.shut()
 
-    def _shut(self) -> None:
+    def shut(self) -> None:
+        """End the connection, whoever waits at it."""
         try:
             self._server.shutdown(socket.SHUT_RDWR)
         except OSError as error:
-            if error.errno != errno.ENOTCONN:
+            if error.errno not in {errno.ENOTCONN, errno.EBADF}:
                 raise
 
     def _receive(self, length: int) -> memoryview:
@@ -107,7 +105,15 @@ class NbdServer:
             magic, option, length = struct.unpack(">QII", self._receive(16))
             if magic != _OPTION_MAGIC or length > 4096:
                 raise ConnectionError("not an NBD client")
-            self._receive(length)
+            data = bytes(self._receive(length))
+            if option in {_OPT_EXPORT_NAME, _OPT_GO, _OPT_INFO}:
+                export = self._find(_export_name(option, data))
+                if export is None:
+                    if option == _OPT_EXPORT_NAME:
+                        return False
+                    self._reply_option(option, _REP_UNKNOWN)
+                    continue
+                self._export = export
             if option == _OPT_EXPORT_NAME:
                 zeroes = b"" if client_flags & 2 else bytes(124)
                 self._server.sendall(struct.pack(">QH", self._export.size, self._flags) + zeroes)
@@ -116,7 +122,7 @@ class NbdServer:
                 info = struct.pack(">HQH", 0, self._export.size, self._flags)
                 self._reply_option(option, _REP_INFO, info)
                 # the largest request is told, so that nobody makes us hold more than that
-                self._reply_option(option, _REP_INFO, struct.pack(">HIII", 3, 1, 4096, MAX_REQUEST))
+                self._reply_option(option, _REP_INFO, struct.pack(">HIII", 3, 1, 4096, self._largest))
                 self._reply_option(option, _REP_ACK)
                 if option == _OPT_GO:
                     return True
@@ -135,12 +141,18 @@ class NbdServer:
             raise ConnectionError("not an NBD request")
         if kind == _DISCONNECT:
             return False
-        if kind in {_READ, _WRITE} and length > MAX_REQUEST:
+        if kind in {_READ, _WRITE} and length > self._largest:
             raise ConnectionError("an NBD request beyond the announced size")
         data = self._receive(length if kind == _WRITE else 0)
-        code, answer = self._do(kind, data, offset, length)
-        self._server.sendall(struct.pack(">IIQ", _SIMPLE_REPLY_MAGIC, code, handle) + answer)
+        self._handle(handle, kind, data, offset, length)
         return True
+
+    def _handle(self, handle: int, kind: int, data: memoryview, offset: int, length: int) -> None:
+        code, answer = self._do(kind, data, offset, length)
+        self._reply(handle, code, answer)
+
+    def _reply(self, handle: int, code: int, answer: bytes) -> None:
+        self._server.sendall(struct.pack(">IIQ", _SIMPLE_REPLY_MAGIC, code, handle) + answer)
 
     def _do(self, kind: int, data: memoryview, offset: int, length: int) -> tuple[int, bytes]:
         """The error number and the bytes of the answer. What the export raises is kept as the reason."""
@@ -161,3 +173,32 @@ class NbdServer:
         except Exception as error:
             self.failure = self.failure or error
             return (errno.ENOSPC if isinstance(error, BackendOutOfSpace) else errno.EIO), b""
+
+
+class NbdServer(NbdSession):
+    """Serves one export, whatever name is asked for, to the program that is given `client`; a context manager."""
+
+    def __init__(self, export: Export) -> None:
+        self.client, server = socket.socketpair()
+        super().__init__(server, lambda name: export)
+        self._thread = threading.Thread(target=self.serve, name="nbd-server", daemon=True)
+
+    def __enter__(self) -> "NbdServer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.client.close()
+        self.shut()
+        self._thread.join()
+        self._server.close()
+
+
+def _export_name(option: int, data: bytes) -> str:
+    """The name that an option asks for; GO and INFO have its length before it."""
+    if option == _OPT_EXPORT_NAME:
+        return data.decode()
+    if len(data) < 4:
+        raise ConnectionError("not an NBD client")
+    (length,) = struct.unpack_from(">I", data)
+    return data[4 : 4 + length].decode()

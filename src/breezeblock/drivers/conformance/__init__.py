@@ -21,6 +21,7 @@ MODULES = (
     "connecting",
     "reporting",
     "optional",
+    "hydrating",
     "examining",
     "refusing",
     "concurrency",
@@ -34,6 +35,7 @@ from breezeblock.drivers.conformance.copying import CopyingRules  # noqa: E402
 from breezeblock.drivers.conformance.deleting import DeletingRules  # noqa: E402
 from breezeblock.drivers.conformance.examining import ExaminingRules  # noqa: E402
 from breezeblock.drivers.conformance.filling import FillingRules  # noqa: E402
+from breezeblock.drivers.conformance.hydrating import HydratingRules  # noqa: E402
 from breezeblock.drivers.conformance.making import MakingRules  # noqa: E402
 from breezeblock.drivers.conformance.optional import ImageRules, ReplicaRules  # noqa: E402
 from breezeblock.drivers.conformance.refusing import RefusingRules  # noqa: E402
@@ -53,6 +55,7 @@ class DriverConformance(
     ReportingRules,
     ImageRules,
     ReplicaRules,
+    HydratingRules,
     ExaminingRules,
     RefusingRules,
     ConcurrencyRules,

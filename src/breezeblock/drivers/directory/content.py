@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -210,7 +211,7 @@ def _copy_range(source: int, target: int, piece: Piece) -> bool:
 
 
 class RawTarget:
-    """A `BlockTarget`: a raw volume file that is being filled. `note` writes down how far that is."""
+    """A `ReadableTarget`: a raw volume file that is being filled. `note` writes down how far that is."""
 
     def __init__(self, path: Path, size: int, kept: bytes | None, note: Callable[[bytes], None]) -> None:
         self.size = size
@@ -218,10 +219,21 @@ class RawTarget:
         self._note = note
         self.uri = str(path)
         self._fd = os.open(path, os.O_RDWR)
+        self._reading = threading.Lock()
+        self._closed = False
 
     def close(self) -> None:
         """Give the file back without syncing it."""
-        os.close(self._fd)
+        with self._reading:
+            self._closed = True
+            os.close(self._fd)
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Exactly `length` bytes, less only at the end. Raises `DriverError` once it is closed."""
+        with self._reading, durable.storage_errors("read a volume"):
+            if self._closed:
+                raise DriverError("This volume is not being filled any more.")
+            return os.pread(self._fd, length, offset)
 
     def pwrite(self, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data`; raises `BackendOutOfSpace` when the storage is full."""

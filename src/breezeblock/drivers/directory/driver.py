@@ -16,12 +16,22 @@ import msgspec
 from oslo_config import cfg
 
 from breezeblock.config import BackendSettings
-from breezeblock.drivers.contract import BlockSource, Capabilities, ConnectionInfo, Connector, Fill, Rewrite
+from breezeblock.drivers.contract import (
+    BlockSource,
+    Capabilities,
+    ConnectionInfo,
+    Connector,
+    Fill,
+    FillBehind,
+    NbdSource,
+    Rewrite,
+)
 from breezeblock.drivers.directory import capacity, durable, images, reflink, repair
 from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.content import ChainSource, RawTarget
-from breezeblock.drivers.directory.exporting import Exporting, Exports
+from breezeblock.drivers.directory.exporting import Exporting, Exports, disk_file
 from breezeblock.drivers.directory.held import Held
+from breezeblock.drivers.directory.hydration import Hydration
 from breezeblock.drivers.directory.lineage import DISK, Lineage, empty_disk, grow
 from breezeblock.drivers.directory.replicas import Replicas
 from breezeblock.drivers.directory.store import Record, Store
@@ -73,6 +83,7 @@ class DirectoryDriver:
         self._exporting = Exporting(functools.partial(open_exports or NbdExports, run_dir))
         self._max_depth: int = options["directory_max_chain_depth"]
         self._lineage = Lineage(self._store, self._bases, self._exporting, self._max_depth)
+        self._hydration = Hydration(self._store, self._bases, self._lineage, self._exporting)
         self._held = Held()
         device = options["replication_device"]
         self._replicas = (
@@ -218,7 +229,7 @@ class DirectoryDriver:
         with self._held.hold(volume.storage_name):
             with self._doing("fill a volume", volume):
                 record = self._lineage.current(volume.storage_name)
-                if record.content == content:
+                if record.content == content and record.hydrating is None:
                     return
                 self._refuse_exported(record.name)
                 file, kept = self._lineage.begin_fill(record, content)
@@ -240,9 +251,48 @@ class DirectoryDriver:
         with self._doing("open a volume or snapshot", volume):
             self._refuse_exported(volume.storage_name)
             record = self._lineage.current(volume.storage_name)
+            self._lineage.refuse_hydrating(record)
             source = ChainSource(self._bases.links(record), record.size)
         with source:
             yield source
+
+    # hydration
+
+    def create_hydrating_volume(self, volume: Volume, content: str, source: NbdSource) -> ModelUpdate:
+        """Make an empty overlay over the source."""
+        with self._doing("create a volume", volume):
+            if not self._is_made(volume, content):
+                self._hydration.create(volume.storage_name, volume.size_bytes, content, source)
+        return {}
+
+    def hydrate_volume(self, volume: Volume, fill: FillBehind) -> None:
+        """Fill a raw file beside the overlay, then put it below. An export is not interrupted."""
+        with self._doing("hydrate a volume", volume):
+            record = self._lineage.current(volume.storage_name)
+            if record.hydrating is None:
+                return
+            file = self._hydration.landing(record)
+        with contextlib.closing(RawTarget(file, record.hydrating.size)) as target:
+            fill(target)
+            target.sync()
+            with self._doing("hydrate a volume", volume):
+                record = self._lineage.current(volume.storage_name)
+                if record.hydrating is not None:
+                    self._hydration.settle(record)
+
+    def fence_volume(self, volume: Volume) -> None:
+        """Withdraw the export for good; the overlay stays."""
+        with self._doing("fence a volume", volume):
+            record = self._lineage.current(volume.storage_name)
+            if record.hydrating is not None:
+                self._hydration.fence(record)
+
+    def list_hydrating(self) -> Iterator[str]:
+        """As the records say."""
+        for name in self._store.published("volumes"):
+            record = self._store.read(name)
+            if record is not None and record.hydrating is not None:
+                yield name
 
     # exports
 
@@ -276,8 +326,11 @@ class DirectoryDriver:
     def _export(self, volume: Volume) -> str:
         name = volume.storage_name
         exported = self._exporting.is_exported(name)
+        record = self._lineage.current(name)
+        if record.hydrating is not None:
+            return self._exporting.export(name, self._hydration.disk(record), _is_writable(volume))
         links = self._lineage.links(name) if exported else self._lineage.ready_to_export(name)
-        return self._exporting.export(name, links, _is_writable(volume))
+        return self._exporting.export(name, disk_file(links), _is_writable(volume))
 
     def _refuse_exported(self, name: str) -> None:
         if self._exporting.is_exported(name):

@@ -25,6 +25,9 @@ class Exports(Protocol):
     def snapshot(self, name: str, overlay: DiskFile) -> None:
         """Move the served volume to a prepared overlay of the file it writes to now. Already moved is done."""
 
+    def rebase(self, name: str, base: DiskFile) -> None:
+        """Have a volume that is served over a remote disk stand on `base`, which reads as that. Not served is done."""
+
     def active_path(self, name: str) -> Path | None:
         """The file that a served volume is written to, or None."""
 
@@ -58,9 +61,9 @@ class Exporting:
                 self._adopted = True
             return self._made
 
-    def export(self, name: str, links: Sequence[Link], writable: bool = True) -> str:
-        """Serve the chain `links` and return its NBD URI."""
-        return self._exports.export(name, disk_file(links), writable)
+    def export(self, name: str, disk: DiskFile, writable: bool = True) -> str:
+        """Serve a disk and return its NBD URI."""
+        return self._exports.export(name, disk, writable)
 
     def is_exported(self, name: str) -> bool:
         """Whether it is served now."""
@@ -73,6 +76,10 @@ class Exporting:
     def switch(self, name: str, links: Sequence[Link]) -> None:
         """Move a served volume to the overlay `links[0]`, which stands on what it writes to now."""
         self._exports.snapshot(name, disk_file(links))
+
+    def rebase(self, name: str, links: Sequence[Link]) -> None:
+        """Let a volume that is served over a source stand on the chain `links`, which reads as that; not served is done."""
+        self._exports.rebase(name, disk_file(links))
 
     def active_path(self, name: str) -> Path | None:
         """The file that a served volume is written to now, or None."""
@@ -102,6 +109,9 @@ class NoExports:
     def snapshot(self, name: str, overlay: DiskFile) -> None:
         """Refuse."""
         raise NotSupportedByBackend(f"{name} lies in a directory that is not exported.")
+
+    def rebase(self, name: str, base: DiskFile) -> None:
+        """Done."""
 
     def active_path(self, name: str) -> Path | None:
         """None."""

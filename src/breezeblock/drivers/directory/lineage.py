@@ -18,7 +18,7 @@ from breezeblock.drivers.directory import durable, qcow2, reflink
 from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.content import ChainSource, Link, copy_chain, rewritten
 from breezeblock.drivers.directory.exporting import Exporting
-from breezeblock.drivers.directory.store import RECORD, Record, Store, Switch
+from breezeblock.drivers.directory.store import LANDING, RECORD, Record, Store, Switch
 from breezeblock.errors import BackendInUse, BackendNotFound, DriverError
 
 DISK = "disk"
@@ -97,7 +97,13 @@ class Lineage:
         record = self.current(name)
         if record.content.startswith(FILLING):
             raise BackendInUse(f"{name} is being filled, or was not filled to the end.")
+        self.refuse_hydrating(record)
         return record
+
+    def refuse_hydrating(self, record: Record) -> None:
+        """Raises `BackendInUse` for a volume whose content has not come yet."""
+        if record.hydrating is not None:
+            raise BackendInUse(f"The content of {record.name} has not come yet; it is still read from its source.")
 
     def measure(self, record: Record) -> int:
         """Bytes of an object as its own file has them; without a file of its own, as its record says.
@@ -255,7 +261,7 @@ class Lineage:
     def tidy(self, record: Record) -> None:
         """Remove the files of an object that its record does not name, unless it is exported."""
         home = self._store.home(record.name)
-        ours = (RECORD, record.disk, DISK if record.kept else None)
+        ours = (RECORD, record.disk, DISK if record.kept else None, LANDING if record.hydrating else None)
         strays = [file for file in os.listdir(home) if file not in ours]
         if strays and not self._exporting.is_exported(record.name):
             for file in strays:
@@ -303,7 +309,14 @@ class Lineage:
         if record.content == f"{FILLING}{content}" and record.kept and _has_size(file, record.size):
             return file, record.kept
         hollow = msgspec.structs.replace(
-            record, disk=None, base=None, depth=0, format="raw", content=f"{FILLING}{content}", kept=None
+            record,
+            disk=None,
+            base=None,
+            depth=0,
+            format="raw",
+            content=f"{FILLING}{content}",
+            kept=None,
+            hydrating=None,
         )
         self._store.write(hollow)
         self.tidy(hollow)

@@ -23,6 +23,8 @@ from breezeblock.errors import BackendNotFound, DriverError, InvalidInput
 
 PLAIN_NAME = re.compile(r"(volume|snapshot)-[A-Za-z0-9][\w-]{0,63}|(base|image)-[A-Za-z0-9][\w-]{0,127}", re.ASCII)
 RECORD = "record.json"
+LANDING = "landing"
+"""The file that the content of a hydrating volume comes into."""
 FOLDERS = ("volumes", "snapshots", "bases", "tmp")
 
 
@@ -31,6 +33,16 @@ class Switch(msgspec.Struct, frozen=True):
 
     disk: str
     base: str
+
+
+class Hydrating(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The NBD export that a volume reads from while its content has not come. `size` is bytes."""
+
+    socket: str
+    export: str
+    size: int
+    fenced: bool = False
+    """Whether the source proved to be wrong, so that it must not be read any more."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -52,6 +64,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kept: bytes | None = None
     """While it is being filled: the note of the fill up to which the hidden file is on stable storage."""
     switching: Switch | None = None
+    hydrating: Hydrating | None = None
 
 
 class Store:

@@ -1,0 +1,92 @@
+"""Volumes that are used before their content has come.
+
+Such a volume is an overlay over an export of somebody else, the source. Beside it lies the raw file that the content
+comes into; at the end that becomes a base of this volume alone, and the overlay stands on it like any other. Its
+header names that base from the beginning; until the base is there, whoever exports the overlay says what lies below.
+An overlay that nobody wrote to is dropped in the end, and the raw file is the volume.
+"""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from breezeblock.drivers.contract import NbdSource
+from breezeblock.drivers.directory import durable, qcow2
+from breezeblock.drivers.directory.bases import Bases
+from breezeblock.drivers.directory.content import Link
+from breezeblock.drivers.directory.exporting import Exporting
+from breezeblock.drivers.directory.lineage import DISK, Lineage, base_for, empty_disk, grow
+from breezeblock.drivers.directory.store import LANDING, Hydrating, Record, Store
+from breezeblock.errors import DriverError
+from breezeblock.exports.disk import DiskFile, RemoteDisk
+
+
+class Hydration:
+    """Makes such volumes, and makes them ordinary."""
+
+    def __init__(self, store: Store, bases: Bases, lineage: Lineage, exporting: Exporting) -> None:
+        self._store = store
+        self._bases = bases
+        self._lineage = lineage
+        self._exporting = exporting
+
+    def create(self, name: str, size: int, content: str, source: NbdSource) -> None:
+        """Publish an empty overlay over a source."""
+        hydrating = Hydrating(socket=source.socket, export=source.export, size=source.size)
+        record = Record(name=name, size=size, content=content, disk=DISK, format="qcow2", hydrating=hydrating)
+        below = f"../../bases/{base_for(name)}/{DISK}"
+        self._lineage.make(record, lambda path: qcow2.write_overlay(path, size, below, "raw"))
+
+    def landing(self, record: Record) -> Path:
+        """The raw file that the content comes into, with what an earlier attempt wrote."""
+        assert record.hydrating is not None
+        file = self._store.home(record.name) / LANDING
+        if not file.exists():
+            empty_disk(record.hydrating.size, thick=False)(file)
+        return file
+
+    def disk(self, record: Record) -> DiskFile:
+        """What is exported. Raises `DriverError` for a volume that is fenced."""
+        assert record.hydrating is not None
+        if record.hydrating.fenced:
+            raise DriverError(f"{record.name} is not exported any more: its source did not have what it should.")
+        source = RemoteDisk(socket=record.hydrating.socket, export=record.hydrating.export)
+        return DiskFile(path=self._store.disk(record), format="qcow2", backing=source)
+
+    def settle(self, record: Record) -> None:
+        """Let a volume stand on what has come; that is whole and on the disk."""
+        overlay = self._store.disk(record)
+        if not self._exporting.is_exported(record.name) and qcow2.is_untouched(overlay):
+            file = self._store.home(record.name) / LANDING
+            grow(file, "raw", record.size)
+            durable.sync_directory(file.parent)
+            now = msgspec.structs.replace(record, disk=LANDING, format="raw", hydrating=None)
+            self._lineage.tidy(self._store.write(now))
+            return
+        base = self._publish_base(record)
+        self._bases.use(base, record.name)
+        self._exporting.rebase(record.name, [Link(self._store.home(base) / DISK, "raw")])
+        now = msgspec.structs.replace(record, base=base, depth=1, hydrating=None)
+        self._lineage.tidy(self._store.write(now))
+
+    def _publish_base(self, record: Record) -> str:
+        assert record.hydrating is not None
+        base, file = base_for(record.name), self._store.home(record.name) / LANDING
+        if self._store.read(base) is not None:
+            return base  # of an attempt that was cut short just then
+
+        def prepare(path: Path) -> None:
+            os.link(file, path)
+            durable.make_directory(path.parent / "users")
+
+        size, content = record.hydrating.size, f"frozen:{record.name}"
+        self._lineage.make(Record(name=base, size=size, content=content, disk=DISK), prepare)
+        return base
+
+    def fence(self, record: Record) -> None:
+        """Never export it again."""
+        assert record.hydrating is not None
+        fenced = msgspec.structs.replace(record.hydrating, fenced=True)
+        self._store.write(msgspec.structs.replace(record, hydrating=fenced))
+        self._exporting.withdraw(record.name)
