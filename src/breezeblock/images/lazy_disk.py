@@ -93,6 +93,7 @@ class Landing:
     def __init__(self, target: ReadableTarget, size: int) -> None:
         self.size = target.size
         self.uri = target.uri
+        self.kept = target.kept
         self._target = target
         self._end = size
         self._come = bytearray(-(-size // GRAIN))
@@ -104,6 +105,10 @@ class Landing:
         first, last = -(-offset // GRAIN), (end if end < self._end else self._end + GRAIN - 1) // GRAIN
         if last > first:
             self._come[first:last] = b"\1" * (last - first)
+
+    def keep(self, note: bytes) -> None:
+        """As the storage does."""
+        self._target.keep(note)
 
     def has(self, length: int, offset: int) -> bool:
         """Whether all of it has come."""

@@ -1,7 +1,6 @@
 """The disk inside an image, read at any place: what is asked for is fetched, and nothing else of the image."""
 
 import threading
-from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 from concurrent.futures import Future
@@ -56,7 +55,8 @@ class Blocks:
         while len(mine) < self._run and number + len(mine) not in self._blocks:
             if mine and (number + len(mine)) * BLOCK >= self._content.size:
                 break
-            self._blocks[number + len(mine)] = future = Future()
+            future: Future[bytes] = Future()
+            self._blocks[number + len(mine)] = future
             mine.append(future)
         self._next = number + len(mine)
         for oldest in [one for one, future in self._blocks.items() if future.done()]:
@@ -87,8 +87,7 @@ class ImageDisk:
         self.size = layout.virtual_size
         self.blocks = Blocks(content)
         self._layout = layout
-        self._order = array("I", sorted(range(len(layout)), key=layout.offset))
-        self._offsets = array("Q", map(layout.offset, self._order))
+        self._offsets, self._order = layout.by_offset()
         self._lock = threading.Lock()
         self._unpacked: OrderedDict[int, bytes] = OrderedDict()
 

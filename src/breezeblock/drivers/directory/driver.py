@@ -271,8 +271,13 @@ class DirectoryDriver:
             record = self._lineage.current(volume.storage_name)
             if record.hydrating is None:
                 return
-            file = self._hydration.landing(record)
-        with contextlib.closing(RawTarget(file, record.hydrating.size)) as target:
+            file, kept = self._hydration.landing(record)
+
+        def note(progress: bytes) -> None:
+            with self._doing("hydrate a volume", volume):
+                self._lineage.keep(record.name, progress)
+
+        with contextlib.closing(RawTarget(file, record.hydrating.size, kept, note)) as target:
             fill(target)
             target.sync()
             with self._doing("hydrate a volume", volume):

@@ -38,13 +38,15 @@ class Hydration:
         below = f"../../bases/{base_for(name)}/{DISK}"
         self._lineage.make(record, lambda path: qcow2.write_overlay(path, size, below, "raw"))
 
-    def landing(self, record: Record) -> Path:
-        """The raw file that the content comes into, with what an earlier attempt wrote."""
+    def landing(self, record: Record) -> tuple[Path, bytes | None]:
+        """The raw file that the content comes into, and the note of an earlier attempt of how far that wrote it."""
         assert record.hydrating is not None
-        file = self._store.home(record.name) / LANDING
-        if not file.exists():
-            empty_disk(record.hydrating.size, thick=False)(file)
-        return file
+        file, size = self._store.home(record.name) / LANDING, record.hydrating.size
+        if file.exists() and file.stat().st_size == size:
+            return file, record.kept
+        durable.remove_file(file)
+        empty_disk(size, thick=False)(file)
+        return file, None
 
     def disk(self, record: Record) -> DiskFile:
         """What is exported. Raises `DriverError` for a volume that is fenced."""
@@ -61,13 +63,13 @@ class Hydration:
             file = self._store.home(record.name) / LANDING
             grow(file, "raw", record.size)
             durable.sync_directory(file.parent)
-            now = msgspec.structs.replace(record, disk=LANDING, format="raw", hydrating=None)
+            now = msgspec.structs.replace(record, disk=LANDING, format="raw", kept=None, hydrating=None)
             self._lineage.tidy(self._store.write(now))
             return
         base = self._publish_base(record)
         self._bases.use(base, record.name)
         self._exporting.rebase(record.name, [Link(self._store.home(base) / DISK, "raw")])
-        now = msgspec.structs.replace(record, base=base, depth=1, hydrating=None)
+        now = msgspec.structs.replace(record, base=base, depth=1, kept=None, hydrating=None)
         self._lineage.tidy(self._store.write(now))
 
     def _publish_base(self, record: Record) -> str:

@@ -86,10 +86,20 @@ class Layout:
     def parts(self, begin: int = 0) -> Iterator[Part]:
         """The sorted parts, without the packed ones that lie before `begin` and the plain ones that end there."""
         for index in self._order or range(len(self)):
-            position, length, offset, size = (column[index] for column in self._columns)
-            part = Part(position, length, offset, size, bool(self._packed[index]))
+            part = self.part(index)
             if (part.position if part.packed else part.position + part.length - 1) >= begin:
                 yield part
+
+    def part(self, index: int) -> Part:
+        """One of the parts, as they were added."""
+        position, length, offset, size = (column[index] for column in self._columns)
+        return Part(position, length, offset, size, bool(self._packed[index]))
+
+    def by_offset(self) -> tuple[Sequence[int], Sequence[int]]:
+        """The offsets of all parts in the order of the disk, and their indices."""
+        offsets = self._columns[2]
+        order = array("I", sorted(range(len(self)), key=offsets.__getitem__))
+        return array("Q", map(offsets.__getitem__, order)), order
 
     def unpack(self, packed: Sequence[tuple[bytes, int]]) -> list[bytes]:
         """The content of packed parts, given their bytes and sizes. Never makes more than that many bytes.
