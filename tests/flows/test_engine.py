@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from breezeblock.db import operations
-from breezeblock.errors import BackendOutOfSpace
+from breezeblock.errors import BackendOutOfSpace, DatabaseUnavailable
 from breezeblock.flows import engine as engine_module
 from breezeblock.flows.engine import Engine, flow
 from breezeblock.model import flows
@@ -122,6 +122,26 @@ def test_a_durable_step_is_not_repeated_by_the_next_owner(cloud):
         operation = cloud.settled("resource")
     assert calls == ["one", "two"]
     assert (operation.state, operation.attempts) == ("succeeded", 3)
+
+
+def test_a_durable_step_is_not_repeated_after_the_database_was_away(cloud, monkeypatch):
+    calls = []
+
+    @flow("test_steps", abandon=lambda flow, error: None)
+    def steps(flow):
+        flow.step("one", calls.append, "one")
+        if len(calls) == 1:
+            calls.append("away")
+            raise DatabaseUnavailable("The database does not answer.")
+        flow.step("two", calls.append, "two")
+
+    monkeypatch.setattr(engine_module, "SWEEP_SECONDS", 0.1)
+    with cloud.running():
+        cloud.made(size=1)  # nothing is taken up any more: no attempt is counted
+        request(cloud, "test_steps")
+        operation = cloud.settled("resource")
+    assert calls == ["one", "away", "two"]
+    assert operation.state == "succeeded"
 
 
 def test_a_flow_taken_up_too_often_is_given_up(cloud):

@@ -230,6 +230,8 @@ class Engine:
         self._alarm = open_alarm(backend.database, backend.slot)
         self._stopping = threading.Event()
         self._live: set[str] = set()
+        self._left: set[str] = set()
+        """Flows that this engine left in their midst, to be run again."""
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(backend.settings.flow_threads, thread_name_prefix=backend.own.name)
 
@@ -271,6 +273,9 @@ class Engine:
 
     def _run(self, request: FlowRequest) -> None:
         handed_over = False
+        if request.id in self._left:  # it has done something, though no owner was counted since
+            self._left.discard(request.id)
+            request = msgspec.structs.replace(request, attempts=max(1, request.attempts))
         try:
             if not self._stopping.is_set():
                 handed_over = self._run_flow(request)
@@ -278,8 +283,10 @@ class Engine:
             log.info("flow %s %s is left for the next owner", request.flow, request.id)
         except DatabaseUnavailable as error:
             log.warning("flow %s %s waits for the database: %s", request.flow, request.id, error)
+            self._left.add(request.id)
         except Exception:
             log.exception("flow %s %s broke and could not be undone; it is tried again", request.flow, request.id)
+            self._left.add(request.id)
             self._count_failure(request)
         finally:
             with self._lock:
