@@ -28,7 +28,7 @@ test: setup ## run all tests that need nothing but this machine
 test-kill: setup ## kill real processes at every point between two side effects, on both databases
 	@BREEZEBLOCK_KILL_MATRIX=all $(BIN)/pytest tests/kill $(ARGS)
 
-chaos: setup ## random kills under load for SECONDS=60, then a look at what is left
+chaos: setup ## random kills under load for SECONDS=60 on each database, then a look at what is left
 	@$(BIN)/python -m scripts.chaos --seconds $(SECONDS) $(ARGS)
 
 test-real: setup ## run the tests against real Keystone, Glance and RabbitMQ, installed by the tests

@@ -152,27 +152,9 @@ class Service:
         finally:
             self._command("disconnect", volume)
 
-    @property
-    def pid(self) -> int:
-        """The supervisor's process id."""
-        return self._process.pid
-
-    def export_daemons(self) -> list[int]:
-        """The process ids of the export daemons that run."""
-        pids = []
-        for file in (self.data_dir / "run" / "nbd").rglob("*.pid"):
-            try:
-                pid = int(file.read_text())
-                ours = str(file) in Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            except (FileNotFoundError, ProcessLookupError, ValueError):
-                continue  # it has ended meanwhile, or only just begins
-            if ours:
-                pids.append(pid)
-        return pids
-
     def _end_exports(self) -> None:
         """End the export daemons that are left: they outlive a service by design, and this one does not come back."""
-        for pid in self.export_daemons():
+        for pid in export_daemons(self.data_dir):
             os.kill(pid, signal.SIGTERM)
 
     def _command(self, *arguments: str) -> str:
@@ -225,6 +207,20 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def export_daemons(data_dir: Path) -> list[int]:
+    """The process ids of the export daemons that run."""
+    pids = []
+    for file in (data_dir / "run" / "nbd").rglob("*.pid"):
+        try:
+            pid = int(file.read_text())
+            ours = str(file) in Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            continue  # it has ended meanwhile, or only just begins
+        if ours:
+            pids.append(pid)
+    return pids
 
 
 def files_left(data_dir: Path) -> list[Path]:

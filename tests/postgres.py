@@ -60,13 +60,20 @@ class Cluster:
         """Drop a database, whoever is still connected to it."""
         self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def restart(self) -> None:
-        """End the server in order, every session with it, and start it again. Raises `PostgresError`."""
-        self._server.send_signal(signal.SIGINT)
+    def restart(self, how: signal.Signals = signal.SIGINT, seconds_down: float = 0.0) -> None:
+        """End the server, every session with it, and start it again. Raises `PostgresError`.
+
+        SIGINT ends it in order, SIGQUIT at once, SIGKILL the postmaster alone, whose children follow when they notice.
+        """
+        self._server.send_signal(how)
         self._server.wait(timeout=START_SECONDS)
-        self._server = _serve(self._directory, self._port)
-        if not _answers(self.url("postgres", driver=""), self._server):
-            raise PostgresError("PostgreSQL does not start again: " + (self._directory / "log").read_text()[-2000:])
+        time.sleep(seconds_down)
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:  # a killed postmaster's children may have the shared memory still
+            self._server = _serve(self._directory, self._port)
+            if _answers(self.url("postgres", driver=""), self._server):
+                return
+        raise PostgresError("PostgreSQL does not start again: " + (self._directory / "log").read_text()[-2000:])
 
     def stop(self) -> None:
         """End the server at once (SIGQUIT: nobody needs its data again) and remove its directory."""
