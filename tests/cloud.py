@@ -16,7 +16,7 @@ from breezeblock.db.connect import Database
 from breezeblock.db.outbox import Event
 from breezeblock.drivers.registry import open_driver
 from breezeblock.errors import NotFound
-from breezeblock.flows.backend import Backend
+from breezeblock.flows.backend import make_backend
 from breezeblock.flows.engine import Engine
 from breezeblock.model.image import Image
 from breezeblock.services.volumes import CreateVolume, create_volume
@@ -79,14 +79,7 @@ class Cloud:
         self.images = images or Images()
         own = self.settings.backends[0]
         self.driver = open_driver(own)
-        self.backend = Backend(
-            settings=self.settings,
-            own=own,
-            driver=self.driver,
-            database=self.database,
-            images=self.images,
-            copies=threading.Semaphore(own.max_parallel_copies),
-        )
+        self.backend = make_backend(self.settings, own, self.driver, self.database, self.images)
         self.report()
 
     def report(self) -> None:

@@ -14,6 +14,7 @@ import breezeblock.flows.attach
 import breezeblock.flows.backups
 import breezeblock.flows.create_volume
 import breezeblock.flows.delete_volume
+import breezeblock.flows.image_cache
 import breezeblock.flows.reconcile
 import breezeblock.flows.resize
 import breezeblock.flows.snapshots  # noqa: F401  each module registers its flows
@@ -26,7 +27,7 @@ from breezeblock.delivery.publisher import Publisher, open_sinks
 from breezeblock.drivers.registry import open_driver
 from breezeblock.errors import BreezeblockError, Conflict
 from breezeblock.flows import replicas
-from breezeblock.flows.backend import Backend
+from breezeblock.flows.backend import Backend, make_backend
 from breezeblock.flows.engine import Engine
 from breezeblock.images.catalog import ImageCatalog
 from breezeblock.lockfile import LockFile
@@ -138,14 +139,8 @@ class _Owned:
 
     def _open(self) -> Engine:
         """Open the storage: nothing of it is touched before the slot is this process's."""
-        self._backend = Backend(
-            settings=self._settings,
-            own=self._own,
-            driver=killpoints.watched(open_driver(self._own)),
-            database=self._database,
-            images=self._images,
-            copies=threading.Semaphore(self._own.max_parallel_copies),
-        )
+        driver = killpoints.watched(open_driver(self._own))
+        self._backend = make_backend(self._settings, self._own, driver, self._database, self._images)
         self._engine = engine = Engine(self._backend)
         if self._stopping.is_set():
             engine.stop()  # `stop` may have come before there was an engine

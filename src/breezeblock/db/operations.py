@@ -16,6 +16,7 @@ from breezeblock.model.volume import Volume
 
 _operations = tables.operations
 _requests = tables.flow_requests
+_awaited = tables.flow_requests.alias("awaited")
 _checkpoints = tables.flow_checkpoints
 
 
@@ -44,6 +45,13 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     oldest: str
     """When the first of them was requested."""
+
+
+class Waits(msgspec.Struct, frozen=True):
+    """Which flows of a slot wait for an operation that has not ended, and which of those that wait for anything shall end."""
+
+    waiting: frozenset[str]
+    cancelled: frozenset[str]
 
 
 def slot_of(host: str) -> str:
@@ -125,6 +133,36 @@ def backlog(connection: Connection) -> list[Backlog]:
     return records.fetch_all(connection, sa.select(*kind, count, oldest).group_by(*kind).order_by(*kind), Backlog)
 
 
+def waits(connection: Connection, slot: str) -> Waits:
+    """What the flows of a slot wait for."""
+    awaited = sa.exists().where(_awaited.c.id == _operations.c.waits_for)
+    query = sa.select(_requests.c.id, _operations.c.cancel_requested, awaited.label("waiting")).where(
+        _requests.c.slot == slot, _operations.c.id == _requests.c.id, _operations.c.waiting.is_not(None)
+    )
+    rows = connection.execute(query).all()
+    return Waits(
+        waiting=frozenset(row.id for row in rows if row.waiting),
+        cancelled=frozenset(row.id for row in rows if row.cancel_requested),
+    )
+
+
+def wake_waiting(connection: Connection, operation_id: str) -> None:
+    """Wake the owners of all slots that have flows which wait for this operation."""
+    waiting = sa.select(_requests.c.slot).distinct()
+    for slot in connection.execute(
+        waiting.where(_requests.c.id == _operations.c.id, _operations.c.waits_for == operation_id)
+    ).scalars():
+        wake.wake(connection, slot)
+
+
+def is_awaited(connection: Connection, operation_id: str, but_for: str) -> bool:
+    """Whether another flow than this one waits for an operation."""
+    query = sa.select(_requests.c.id).where(
+        _requests.c.id == _operations.c.id, _operations.c.waits_for == operation_id, _requests.c.id != but_for
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def count_attempt(connection: Connection, slot: str) -> None:
     """Note that a worker takes up all that the last owner of this slot left unfinished."""
     connection.execute(sa.update(_requests).where(_requests.c.slot == slot).values(attempts=_requests.c.attempts + 1))
@@ -149,6 +187,19 @@ def write_checkpoint(connection: Connection, flow_id: str, step: str, result: An
     )
 
 
+def drop_checkpoint(connection: Connection, flow_id: str, step: str) -> None:
+    """Forget a durable step: what it held is free."""
+    connection.execute(sa.delete(_checkpoints).where(_checkpoints.c.flow_id == flow_id, _checkpoints.c.step == step))
+
+
+def is_at(connection: Connection, step: str) -> bool:
+    """Whether any live flow has this durable step behind it."""
+    return (
+        connection.execute(sa.select(_checkpoints.c.step).where(_checkpoints.c.step == step).limit(1)).first()
+        is not None
+    )
+
+
 def update(connection: Connection, operation_id: str, **values: Any) -> None:
     """Set columns of an operation."""
     connection.execute(sa.update(_operations).where(_operations.c.id == operation_id).values(**values))
@@ -156,7 +207,8 @@ def update(connection: Connection, operation_id: str, **values: Any) -> None:
 
 def finish(connection: Connection, operation_id: str, state: str, had_checkpoints: bool, **values: Any) -> None:
     """End an operation, and with it the request and the checkpoints of its flow."""
-    update(connection, operation_id, state=state, step=None, finished_at=clock.now(), **values)
+    ended = {"state": state, "step": None, "waiting": None, "waits_for": None, "finished_at": clock.now()}
+    update(connection, operation_id, **ended | values)
     connection.execute(sa.delete(_requests).where(_requests.c.id == operation_id))
     if had_checkpoints:
         connection.execute(sa.delete(_checkpoints).where(_checkpoints.c.flow_id == operation_id))
@@ -166,11 +218,19 @@ def hand_over(
     connection: Connection, operation_id: str, slot: str, arguments: dict[str, Any], answers: list[Answer]
 ) -> None:
     """Let another slot (or the same one) run a flow from its beginning, with these arguments."""
-    update(connection, operation_id, state="queued", step=None, answers=answers, bytes_done=0, bytes_total=None)
+    again = {"state": "queued", "step": None, "waiting": None, "waits_for": None, "bytes_done": 0, "bytes_total": None}
+    update(connection, operation_id, answers=answers, **again)
     changed = sa.update(_requests).where(_requests.c.id == operation_id)
     connection.execute(changed.values(slot=slot, arguments=arguments, attempts=0))
     connection.execute(sa.delete(_checkpoints).where(_checkpoints.c.flow_id == operation_id))
     wake.wake(connection, slot)
+
+
+def request_cancel(connection: Connection, operation_id: str) -> None:
+    """Ask a flow to stop, and have its slot's owner look: it may have no thread that would."""
+    update(connection, operation_id, cancel_requested=True)
+    for slot in connection.execute(sa.select(_requests.c.slot).where(_requests.c.id == operation_id)).scalars():
+        wake.wake(connection, slot)
 
 
 def cancel_requested(connection: Connection, operation_id: str) -> bool:

@@ -233,7 +233,10 @@ image_cache_entries = sa.Table(
     _text("volume_id", required=True, unique=True),
     sa.Column("size", sa.Integer, nullable=False),
     _text("last_used", required=True),
+    _flag("pinned"),
+    _text("operation_id"),
 )
+"""What `db.image_cache.CacheEntry` tells; at most one entry of an image on a backend, so one flow fills it."""
 
 verified_images = sa.Table(
     "verified_images",
@@ -283,6 +286,8 @@ operations = sa.Table(
     _text("request_id", required=True),
     _text("state", required=True),
     _text("step"),
+    _text("waiting"),
+    _text("waits_for", index=True),
     sa.Column("bytes_done", sa.BigInteger, nullable=False, default=0),
     sa.Column("bytes_total", sa.BigInteger),
     sa.Column("rate", sa.Float),

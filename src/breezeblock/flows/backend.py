@@ -1,12 +1,12 @@
 """A backend as flows see it: its driver, and the services that a flow may need beside it."""
 
-import threading
-
 import msgspec
 
 from breezeblock.config import BackendSettings, Settings
 from breezeblock.db.connect import Database
 from breezeblock.drivers.contract import Driver
+from breezeblock.flows.pace import Pace
+from breezeblock.flows.turns import CopyTurns
 from breezeblock.images.catalog import ImageCatalog
 
 
@@ -18,8 +18,10 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     driver: Driver
     database: Database
     images: ImageCatalog
-    copies: threading.Semaphore
-    """Taken while bytes are copied: no more than `max_parallel_copies` at once."""
+    copies: CopyTurns
+    """Whose copy is next: no more than `max_parallel_copies` run at once."""
+    pace: Pace | None
+    """How fast all copies are together, by `volume_copy_bps_limit`; None where they may be as fast as they can."""
 
     @property
     def name(self) -> str:
@@ -30,3 +32,18 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     def slot(self) -> str:
         """The slot whose owner runs the flows: `host@backend#0`."""
         return f"{self.name}#0"
+
+
+def make_backend(
+    settings: Settings, own: BackendSettings, driver: Driver, database: Database, images: ImageCatalog
+) -> Backend:
+    """A backend for its slot's owner, with its copies bounded as its section says."""
+    return Backend(
+        settings=settings,
+        own=own,
+        driver=driver,
+        database=database,
+        images=images,
+        copies=CopyTurns(own.max_parallel_copies),
+        pace=Pace(own.volume_copy_bps_limit) if own.volume_copy_bps_limit else None,
+    )

@@ -46,9 +46,11 @@ def create_backup(flow: Flow) -> None:
         volume = volumes.get(connection, backup.volume_id)
         kept = snapshots.get(connection, backup.snapshot_id) if backup.snapshot_id else None
     moment = kept or moment_of(backup, volume)
-    if kept is None:
+    if kept is None and not flow.passed("create_snapshot"):
         with flow.explained("create_snapshot", snapshot=moment.id):
             flow.driver.create_snapshot(moment, volume)
+        flow.checkpoint("create_snapshot")  # the moment is that of the request, however long the copy has to wait
+    flow.take_copy_turn(backup.project_id)
     with flow.explained("copy", snapshot=moment.id) as result, flow.driver.open_volume(moment) as source:
         result["chunks"] = count = copy_out(flow, backup.id, source)
     if kept is None:
@@ -81,14 +83,15 @@ def copy_out(flow: Flow, backup_id: str, source: BlockSource) -> int:
     total = sum(extent.length for extent in extents)
     chunks: list[Chunk] = []
     done = 0
-    with flow.backend.copies:
-        for extent in extents:
-            for offset in range(extent.offset, extent.offset + extent.length, CHUNK_BYTES):
-                content = source.pread(min(CHUNK_BYTES, extent.offset + extent.length - offset), offset)
-                chunks.append(Chunk(offset, len(content), store.put(backup_id, content)))
-                done += len(content)
-                flow.progress(done, total)
-                killpoints.reached("between_chunks")
+    for extent in extents:
+        for offset in range(extent.offset, extent.offset + extent.length, CHUNK_BYTES):
+            length = min(CHUNK_BYTES, extent.offset + extent.length - offset)
+            flow.pace(length)
+            content = source.pread(length, offset)
+            chunks.append(Chunk(offset, len(content), store.put(backup_id, content)))
+            done += len(content)
+            flow.progress(done, total)
+            killpoints.reached("between_chunks")
     store.put_manifest(backup_id, Manifest(volume_size=source.size, chunks=chunks))
     return len(chunks)
 
@@ -99,12 +102,12 @@ def copy_in(flow: Flow, backup_id: str, target: BlockTarget) -> None:
     manifest = store.manifest(backup_id)
     total = sum(chunk.length for chunk in manifest.chunks)
     done = 0
-    with flow.backend.copies:
-        for offset, content in store.read(backup_id, manifest):
-            target.pwrite(content, offset)
-            done += len(content)
-            flow.progress(done, total)
-            killpoints.reached("between_chunks")
+    paced = flow.paced(target)
+    for offset, content in store.read(backup_id, manifest):
+        paced.pwrite(content, offset)
+        done += len(content)
+        flow.progress(done, total)
+        killpoints.reached("between_chunks")
 
 
 def _release(connection: Connection, volume: Volume) -> None:
@@ -127,6 +130,7 @@ def restore_backup(flow: Flow) -> None:
         backup = backups.get(connection, flow.arguments["backup_id"])
         volume = volumes.get(connection, flow.arguments["volume_id"])
     content = f"backup:{backup.id}:{flow.id}"
+    flow.take_copy_turn(volume.project_id)
     with flow.explained("copy", backup=backup.id):
         flow.driver.copy_image_to_volume(volume, content, lambda target: copy_in(flow, backup.id, target))
     with flow.ending() as connection:

@@ -13,9 +13,8 @@ import msgspec
 from breezeblock import killpoints
 from breezeblock.db import moves, outbox, volumes
 from breezeblock.errors import DriverError
-from breezeblock.flows import reschedule
+from breezeblock.flows import image_cache, reschedule
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
-from breezeblock.flows.image_ladder import cached
 from breezeblock.flows.made import Made
 from breezeblock.flows.sources import backup, image, raw, replica, snapshot, volume
 from breezeblock.model import clock
@@ -40,18 +39,16 @@ def abandon(flow: Flow, error: BaseException) -> None:
         volume = volumes.find(connection, flow.arguments["volume_id"])
     if volume is None:
         return
-    spec = msgspec.convert(flow.arguments["spec"], VolumeSpec)
     message = message_for_user(error)
     try:
         flow.driver.delete_volume(volume)
-        if isinstance(spec, FromImage):
-            cached.forget_unfinished(flow, spec.image_id, message)
     except DriverError as left:
         log.exception("volume %s: the remains of a failed create could not be removed", volume.id)
         message += f" What was made of it could not be removed: {left.message}"
     with flow.ending(state_after(error), message) as connection:
         moves.try_move(connection, "volume", volume.id, "create_failed")
         outbox.volume_event(connection, "create.error", volume, flow.id, error=message)
+        image_cache.stop_unwanted(connection, flow)
 
 
 @flow("create_volume", abandon=abandon)

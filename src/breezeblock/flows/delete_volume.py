@@ -54,11 +54,12 @@ def delete_volume(flow: Flow) -> None:
 
 
 def wait_for_users(flow: Flow, volume_id: str, snapshot_ids: Sequence[str]) -> None:
-    """Creates that were accepted earlier, and a refresh of the replica, still read this volume or one of its snapshots
-    that go with it: let them end first."""
+    """Creates that were accepted earlier, clones out of the image cache, and a refresh of the replica still read this
+    volume or one of its snapshots that go with it: let them end first."""
     while True:
         with flow.backend.database.read() as connection:
             used = volumes.being_made_from(connection, volume_id) or being_refreshed(connection, volume_id)
+            used = used or image_cache.is_leased(connection, volume_id)
             if not used and not any(snapshots.being_used(connection, one) for one in snapshot_ids):
                 return
         flow.progress(0, None)

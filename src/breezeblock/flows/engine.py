@@ -23,8 +23,10 @@ from breezeblock.context import RequestContext
 from breezeblock.db import moves, operations, outbox
 from breezeblock.db.operations import FlowRequest
 from breezeblock.db.wake import open_alarm
+from breezeblock.drivers.contract import BlockTarget
 from breezeblock.errors import BreezeblockError, Cancelled, DatabaseUnavailable, DeadlinePassed
 from breezeblock.flows.backend import Backend
+from breezeblock.flows.pace import PacedTarget
 from breezeblock.model import clock, flows
 from breezeblock.model.operation import Answer
 
@@ -32,12 +34,18 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 5.0
 PROGRESS_SECONDS = 0.5
+SMOOTHING = 0.3
+"""How much the newest measurement counts in the rate that is told."""
 
 Result = TypeVar("Result")
 
 
 class WorkerStopping(BaseException):
     """The worker ends; the flow stops where it is and is taken up by the next owner. Not an Exception: nothing is undone."""
+
+
+class Parked(BaseException):
+    """The flow waits and gives its thread back; it is run again when what it waits for has come. Nothing is undone."""
 
 
 class Flow:
@@ -51,21 +59,39 @@ class Flow:
         self.context = msgspec.convert(request.context, RequestContext)
         self.ended = False
         self.handed_over = False
+        self.resumed = request.attempts > 0
+        """Whether a part of it was run before: by an owner that died, or until it had to wait."""
+        self.waited_for: str | None = None
+        """The operation that it has waited for."""
         self._stopping = stopping
         self._deadline: str | None = request.arguments.get("deadline")
         self._started_at = clock.now()
         self._checkpoints: dict[str, Any] = {}
         self._answers: list[Answer] = []
+        self._looked = 0.0
         self._told = 0.0
         self._told_bytes = 0
+        self._rate: float | None = None
         self._load()
 
     def _load(self) -> None:
         with self.backend.database.read() as connection:
             operation = operations.get(connection, self.id)
-            self._answers = list(operation.answers) if operation else []
-            if self.attempts:
+            if operation is not None:
+                self._answers = list(operation.answers)
+                self.waited_for = operation.waits_for
+                self.resumed = self.resumed or operation.started_at is not None
+                self._started_at = operation.started_at or self._started_at
+                if operation.waiting is not None:
+                    self._tell_wait()
+            if self.resumed:
                 self._checkpoints = operations.checkpoints(connection, self.id)
+
+    def _tell_wait(self) -> None:
+        """The wait is over: its answer, which was the last one, tells how long it took."""
+        wait = self._answers[-1]
+        seconds = round(clock.seconds_since(wait.started_at), 6)
+        self._answers[-1] = msgspec.structs.replace(wait, outcome="waited", seconds=seconds)
 
     @property
     def driver(self) -> Any:
@@ -130,9 +156,8 @@ class Flow:
     def saving(self, **values: Any) -> Iterator[Connection]:
         """A transaction in the midst of the flow; the operation's answers and state are saved with it."""
         with self.backend.database.begin() as connection:
-            operations.update(
-                connection, self.id, state="running", started_at=self._started_at, answers=self._answers, **values
-            )
+            going_on = {"state": "running", "started_at": self._started_at, "waiting": None, "waits_for": None}
+            operations.update(connection, self.id, answers=self._answers, **going_on | values)
             yield connection
 
     @contextmanager
@@ -157,6 +182,23 @@ class Flow:
     def progress(self, done: int, total: int | None) -> None:
         """Tell how many bytes are done, at most twice a second, and notice a cancel. Call it often.
 
+        Raises what `look` raises.
+        """
+        self.look()
+        passed = time.monotonic() - self._told
+        if passed < PROGRESS_SECONDS and (done != total or done == self._told_bytes):
+            return
+        if self._told:
+            measured = max(0.0, (done - self._told_bytes) / passed)
+            self._rate = measured if self._rate is None else self._rate + SMOOTHING * (measured - self._rate)
+        self._told, self._told_bytes = time.monotonic(), done
+        changed = {"state": "running", "bytes_done": done, "bytes_total": total, "rate": self._rate}
+        with self.backend.database.begin() as connection:
+            operations.update(connection, self.id, **changed, waiting=None, waits_for=None)
+
+    def look(self) -> None:
+        """Notice a cancel (twice a second), and what else ends a long step. Call it often.
+
         Raises:
             Cancelled: somebody asked the operation to stop.
             DeadlinePassed: it took longer than it may.
@@ -165,21 +207,52 @@ class Flow:
         if self._stopping.is_set():
             raise WorkerStopping
         self.check_deadline()
-        passed = time.monotonic() - self._told
-        if passed < PROGRESS_SECONDS and done != total:
+        if time.monotonic() - self._looked < PROGRESS_SECONDS:
             return
-        rate = max(0.0, (done - self._told_bytes) / passed) if self._told else None
-        self._told, self._told_bytes = time.monotonic(), done
+        self._looked = time.monotonic()
         with self.backend.database.read() as connection:
-            if operations.cancel_requested(connection, self.id):
-                raise Cancelled("The operation was cancelled by its user.")
-        with self.backend.database.begin() as connection:
-            operations.update(connection, self.id, state="running", bytes_done=done, bytes_total=total, rate=rate)
+            self._check_cancel(connection)
+
+    def _check_cancel(self, connection: Connection) -> None:
+        if operations.cancel_requested(connection, self.id):
+            raise Cancelled("The operation was cancelled by its user.")
 
     def check_deadline(self) -> None:
         """Raises `DeadlinePassed` when the time for this flow is over (its argument `deadline`, as `clock` tells time)."""
         if self._deadline is not None and clock.now() > self._deadline:
             raise DeadlinePassed
+
+    def park(self, connection: Connection, step: str, reason: str, operation_id: str | None = None) -> None:
+        """Note that the flow waits, for the end of an operation where one is named. Raise `Parked` when that is committed:
+        the flow is run again from its beginning, past its durable steps.
+
+        Raises `Cancelled` or `DeadlinePassed` where it shall not wait any more.
+        """
+        self.check_deadline()
+        self._check_cancel(connection)
+        self.answer(Answer(step="wait", outcome="waits", reason=reason, started_at=clock.now()))
+        waiting = {"state": "running", "step": step, "waiting": reason, "waits_for": operation_id}
+        operations.update(connection, self.id, started_at=self._started_at, answers=self._answers, **waiting)
+
+    def take_copy_turn(self, project_id: str) -> None:
+        """Copy from here on, to the end of this run, among the copies of the project; raises `Parked` while others do."""
+        turns = self.backend.copies
+        if turns.take(project_id, self.id):
+            return
+        with self.backend.database.begin() as connection:
+            self.park(
+                connection, "copy", f"waits for its turn: at most {turns.limit} copies at once (max_parallel_copies)"
+            )
+        raise Parked
+
+    def paced(self, target: BlockTarget) -> BlockTarget:
+        """The same target, written no faster than the copies of this backend may be."""
+        return target if self.backend.pace is None else PacedTarget(target, self.pace)
+
+    def pace(self, size: int) -> None:
+        """Wait until `size` bytes more may be copied. Raises what `look` raises."""
+        if self.backend.pace is not None:
+            self.backend.pace.wait(self.id, size, self.look)
 
     def hand_over(self, connection: Connection, slot: str, arguments: dict[str, Any]) -> None:
         """Let `slot` run this flow from its beginning, with other arguments; this run is over when that commits."""
@@ -230,8 +303,6 @@ class Engine:
         self._alarm = open_alarm(backend.database, backend.slot)
         self._stopping = threading.Event()
         self._live: set[str] = set()
-        self._left: set[str] = set()
-        """Flows that this engine left in their midst, to be run again."""
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(backend.settings.flow_threads, thread_name_prefix=backend.own.name)
 
@@ -264,35 +335,50 @@ class Engine:
     def _dispatch(self) -> None:
         with self._backend.database.read() as connection:
             requests = operations.pending(connection, self._backend.slot)
+            waits = operations.waits(connection, self._backend.slot)
         for request in requests:
+            if self._has_to_wait(request, waits):
+                continue
             with self._lock:
                 if request.id in self._live:
                     continue
                 self._live.add(request.id)
             self._threads.submit(self._run, request)
 
+    def _has_to_wait(self, request: FlowRequest, waits: operations.Waits) -> bool:
+        """Whether what a flow waits for has still to come. One that shall end is run, to find that out."""
+        if request.id not in waits.waiting and not self._backend.copies.is_waiting(request.id):
+            return False
+        deadline = request.arguments.get("deadline")
+        return request.id not in waits.cancelled and (deadline is None or clock.now() <= deadline)
+
     def _run(self, request: FlowRequest) -> None:
-        handed_over = False
-        if request.id in self._left:  # it has done something, though no owner was counted since
-            self._left.discard(request.id)
-            request = msgspec.structs.replace(request, attempts=max(1, request.attempts))
+        again, over = False, True
         try:
             if not self._stopping.is_set():
-                handed_over = self._run_flow(request)
+                again = self._run_flow(request)
+        except Parked:
+            again, over = True, False
         except WorkerStopping:
             log.info("flow %s %s is left for the next owner", request.flow, request.id)
         except DatabaseUnavailable as error:
             log.warning("flow %s %s waits for the database: %s", request.flow, request.id, error)
-            self._left.add(request.id)
         except Exception:
             log.exception("flow %s %s broke and could not be undone; it is tried again", request.flow, request.id)
-            self._left.add(request.id)
             self._count_failure(request)
         finally:
+            if over:
+                again = self._give_back(request.id) or again
             with self._lock:
                 self._live.discard(request.id)
-            if handed_over:
-                self._alarm.ring()  # perhaps to this very slot, whose wake came while the flow was still live
+            if again:
+                self._alarm.ring()  # it was handed over or parked, and its wake came perhaps while it was still live
+
+    def _give_back(self, flow_id: str) -> bool:
+        """A run is over, and with it the flow's turn to copy; whether another flow has it now."""
+        if self._backend.pace is not None:
+            self._backend.pace.leave(flow_id)
+        return self._backend.copies.give_back(flow_id)
 
     def _run_flow(self, request: FlowRequest) -> bool:
         """Run a flow to its end; whether it was handed over."""

@@ -15,6 +15,7 @@ VERSIONS: dict[str, tuple[int, ...]] = {
     "delete_volume": (1,),
     "disconnect_volume": (1,),
     "extend_volume": (1,),
+    "fill_image_cache": (1,),
     "purge_orphan": (1,),
     "reconcile_export": (1,),
     "refresh_replica": (1,),

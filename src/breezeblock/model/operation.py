@@ -6,7 +6,10 @@ import msgspec
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What one step, rung or pool answered. `outcome` is made, declined, done, failed, fits or refused."""
+    """What one step, rung or pool answered.
+
+    `outcome` is made, declined, done, failed, fits or refused; of a wait it is waits or waited.
+    """
 
     step: str
     outcome: str
@@ -34,6 +37,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """queued, running, succeeded, failed or cancelled."""
     step: str | None = None
     """The step or rung it is in."""
+    waiting: str | None = None
+    """What it waits for, for a person."""
+    waits_for: str | None = None
+    """The operation that it waits for; how far that one is is shown in its place."""
     bytes_done: int = 0
     bytes_total: int | None = None
     rate: float | None = None

@@ -29,4 +29,4 @@ def cancel_operation(database: Database, context: RequestContext, operation_id: 
     with database.begin() as connection:
         if not operations.is_pending(connection, operation_id):
             raise InvalidState(f"Operation {operation_id} has already ended: {operation.state}.")
-        operations.update(connection, operation_id, cancel_requested=True)
+        operations.request_cancel(connection, operation_id)

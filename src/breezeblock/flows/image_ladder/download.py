@@ -14,8 +14,6 @@ from breezeblock.images.transfer import PreparedImage, prepare
 from breezeblock.model.image import Image
 from breezeblock.model.volume import Volume
 
-WAIT_SECONDS = 0.2
-
 
 def climb(flow: Flow, volume: Volume, image: Image) -> Made:
     """Make an empty volume at the image's size, fill it, grow it to the size asked for. Status `downloading` meanwhile."""
@@ -23,32 +21,28 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made:
         raise DriverError(
             f"Backend {flow.backend.name} cannot encrypt what it writes; the volume is not made in plain."
         )
-    with prepared_image(flow, volume, image) as prepared:
+    flow.take_copy_turn(volume.project_id)
+    show_downloading(flow, volume, image)
+    with prepared_image(flow, image, volume.size) as prepared:
         return copy_in(flow, volume, prepared)
 
 
 @contextmanager
-def prepared_image(flow: Flow, volume: Volume, image: Image) -> Iterator[PreparedImage]:
-    """The image, inspected, and fetched first where its format needs that. Waits for its turn among the copies."""
-    while not flow.backend.copies.acquire(timeout=WAIT_SECONDS):
-        flow.progress(0, image.size)
-    try:
-        settings = flow.backend.settings
-        show_downloading(flow, volume, image)
-        verified = Verification(flow, image)
-        with prepare(
-            flow.backend.images,
-            image,
-            spool_dir=settings.path("image_conversion_dir", "conversion"),
-            volume_size=volume.size,
-            report=flow.progress,
-            verified=verified.known,
-            vmdk_allowed_types=tuple(settings.vmdk_allowed_types),
-        ) as prepared:
-            yield prepared
-        verified.remember()
-    finally:
-        flow.backend.copies.release()
+def prepared_image(flow: Flow, image: Image, size: int) -> Iterator[PreparedImage]:
+    """The image for a volume of `size` GiB, inspected, and fetched first where its format needs that."""
+    settings = flow.backend.settings
+    verified = Verification(flow, image)
+    with prepare(
+        flow.backend.images,
+        image,
+        spool_dir=settings.path("image_conversion_dir", "conversion"),
+        volume_size=size,
+        report=flow.progress,
+        verified=verified.known,
+        vmdk_allowed_types=tuple(settings.vmdk_allowed_types),
+    ) as prepared:
+        yield prepared
+    verified.remember()
 
 
 class Verification:
@@ -81,7 +75,7 @@ def copy_in(flow: Flow, volume: Volume, prepared: PreparedImage) -> Made:
     with flow.saving(step="download") as connection:
         volumes.update(connection, volume.id, **volumes.model_update_values(update))
     content = f"image:{prepared.image.id}:{version_of(prepared.image)}"
-    flow.driver.copy_image_to_volume(small, content, lambda target: prepared.fill(target, flow.progress))
+    flow.driver.copy_image_to_volume(small, content, lambda target: prepared.fill(flow.paced(target), flow.progress))
     if small.size < volume.size:
         flow.driver.extend_volume(small, volume.size)
     return Made(model_update=update)

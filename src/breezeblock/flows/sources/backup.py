@@ -12,6 +12,7 @@ def create(flow: Flow, volume: Volume, spec: FromBackup) -> Made:
     """Make an empty volume and fill it with the backup."""
     with flow.backend.database.read() as connection:
         backup = backups.get(connection, spec.backup_id)
+    flow.take_copy_turn(volume.project_id)
     with flow.explained("create_volume", size=volume.size):
         update = flow.driver.create_volume(volume) or {}
     with flow.explained("copy_backup_to_volume", backup=backup.id):

@@ -29,10 +29,7 @@ RUNGS: tuple[Rung, ...] = (
 def create(flow: Flow, volume: Volume, spec: FromImage) -> Made:
     """Climb the ladder, then set what makes the volume bootable (rung 5)."""
     image = flow.backend.images.get(flow.context.as_service(), spec.image_id)
-    made = climb(flow, volume, image)
-    if flow.attempts:  # what it began to cache before a crash, another flow may have cached meanwhile
-        cached.forget_unfinished(flow, image.id, "The image was cached by another create meanwhile.")
-    return bootable.handle(flow, image, made)
+    return bootable.handle(flow, image, climb(flow, volume, image))
 
 
 def climb(flow: Flow, volume: Volume, image: Image) -> Made:
