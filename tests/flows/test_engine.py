@@ -207,9 +207,9 @@ def test_a_cancel_stops_a_long_step(cloud):
 
     @flow("test_long", abandon=lambda flow, error: None)
     def long(flow):
-        begun.set()
         while True:
             flow.progress(1, 100)
+            begun.set()
             time.sleep(0.01)
 
     request(cloud, "test_long")

@@ -261,7 +261,7 @@ def test_the_cache_is_filled_then_used(start):
         ("copy_image_to_volume", entry, 1),
         ("create_cloned_volume", "zd2", 10),
     ]
-    assert answers(cloud, first)[2:] == [("cached", "made"), ("bootable", "made")]
+    assert answers(cloud, first)[2:] == [("wait", "waited"), ("cached", "made"), ("bootable", "made")]
     cloud.seen.clear()
     second = zd2(cloud)
     check_made(cloud, second)

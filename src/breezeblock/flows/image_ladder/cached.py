@@ -9,6 +9,8 @@ on this backend, whichever worker runs them. They wait without a thread, and clo
 * anything else: the create that asked for it fails with its error, one of the others asks again.
 """
 
+import logging
+
 from sqlalchemy.engine import Connection
 
 from breezeblock.db import image_cache, moves, operations, outbox, volumes
@@ -20,6 +22,8 @@ from breezeblock.flows.made import Declined, Made
 from breezeblock.model.image import Image
 from breezeblock.model.volume import Volume
 from breezeblock.scheduling.admission import take_turn
+
+log = logging.getLogger(__name__)
 
 
 def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
@@ -53,6 +57,7 @@ def why_not(flow: Flow, volume: Volume) -> str | None:
     if volume.encryption_key_id is not None:
         return "the volume is encrypted: a clone would have to be re-keyed"
     if not has_tenant(flow.backend.settings):
+        log.info("no internal tenant is configured: the image-volume cache is not used")
         return "no internal tenant is configured (cinder_internal_tenant_project_id, _user_id)"
     return None
 
