@@ -1,0 +1,184 @@
+"""`make bench-image`: what an image's way into a volume costs, beside Cinder's way and the least that is possible.
+
+The floor is the larger of reading the image once and writing its data once. Everything is measured in turns, with the
+result on stable storage; CPU and bytes written are of all processes of a way. Images are made once, by debootstrap.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench import page
+from bench.image_path import images, report
+from bench.image_path.ways import Cost, Job
+
+TITLE = "An image's way into a volume"
+NETWORKS = {"unlimited": 0, "100 MB/s": 100_000_000}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="make bench-image", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--formats", default=",".join(images.FORMATS))
+    parser.add_argument("--filesystems", default="ext4,xfs")
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--verified", default="no,yes")
+    parser.add_argument("--directory", type=Path, default=Path.home() / ".cache" / "breezeblock" / "bench-image")
+    parser.add_argument("--write", action="store_true", help="put the tables into BENCHMARKS.md")
+    options = parser.parse_args(arguments)
+    labels = options.formats.split(",")
+    images.make(options.directory, labels)
+    rows = []
+    with _in_memory(options.directory, labels) as memory:
+        for filesystem in options.filesystems.split(","):
+            with _filesystem(filesystem) as place:
+                for network in options.networks.split(","):
+                    for verified in options.verified.split(","):
+                        rows += _measure(memory, place, labels, filesystem, network, verified == "yes", options.rounds)
+                        print(report.table(rows[-len(labels) :]), flush=True)
+    text = report.section(rows, options.rounds)
+    if options.write:
+        page.write(TITLE, text)
+    return 0
+
+
+def _measure(
+    memory: Path, place: Path, labels: list[str], filesystem: str, network: str, verified: bool, rounds: int
+) -> list[report.Row]:
+    costs: dict[tuple[str, str], list[Cost]] = defaultdict(list)
+    sent = {}
+    with _server(memory, NETWORKS[network]) as url:
+        for _ in range(rounds):
+            for label in labels:
+                for way in ("ours", "cinder", "read_floor", "write_floor"):
+                    _fetch(f"{url}/sent")
+                    costs[label, way].append(_run(way, _job(memory, url, label, verified), place))
+                    if way == "ours":
+                        sent[label] = int(_fetch(f"{url}/sent"))
+    return [
+        report.Row(
+            format=label,
+            filesystem=filesystem,
+            network=network,
+            verified=verified,
+            size=(memory / images.file_name(label)).stat().st_size,
+            sent=sent[label],
+            data=(memory / "source").stat().st_blocks * 512,
+            costs={way: _median(costs[label, way]) for way in ("ours", "cinder", "read_floor", "write_floor")},
+        )
+        for label in labels
+    ]
+
+
+def _median(costs: list[Cost]) -> Cost:
+    names = Cost.__struct_fields__
+    return Cost(**{name: statistics.median(getattr(cost, name) for cost in costs) for name in names})
+
+
+def _job(memory: Path, url: str, label: str, verified: bool) -> Job:
+    path = memory / images.file_name(label)
+    return Job(
+        url=url,
+        image=path.name,
+        size=path.stat().st_size,
+        disk_format=images.FORMATS[label][0],
+        directory="",
+        hash=_hash(path) if verified else "",
+    )
+
+
+_hashes: dict[Path, str] = {}
+
+
+def _hash(path: Path) -> str:
+    if path not in _hashes:
+        with path.open("rb") as file:
+            _hashes[path] = hashlib.file_digest(file, "sha512").hexdigest()
+    return _hashes[path]
+
+
+def _run(way: str, job: Job, place: Path) -> Cost:
+    with tempfile.TemporaryDirectory(dir=place) as directory:
+        job = msgspec.structs.replace(job, directory=directory)
+        if way == "write_floor":
+            Path(directory, "source").symlink_to(Path(os.environ["BENCH_IMAGE_MEMORY"], "source"))
+        os.sync()
+        argv = [sys.executable, "-m", "bench.image_path.ways", way, msgspec.json.encode(job).decode()]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{way} of {job.image} failed:\n{done.stderr}")
+        if way in {"ours", "cinder"}:
+            _compare(
+                next(path for path in Path(directory).rglob("*") if path.name in {"disk", "volume"} and path.is_file())
+            )
+        return msgspec.json.decode(done.stdout, type=Cost)
+
+
+def _compare(path: Path) -> None:
+    """The volume has the disk's content; one by ours is a GiB larger."""
+    source = Path(os.environ["BENCH_IMAGE_MEMORY"], "source")
+    subprocess.run(["qemu-img", "compare", "-q", "-f", "raw", "-F", "raw", source, path], check=True)
+
+
+@contextlib.contextmanager
+def _in_memory(directory: Path, labels: list[str]) -> Iterator[Path]:
+    """The images where reading costs no disk."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        for name in ["source", *map(images.file_name, labels)]:
+            subprocess.run(["cp", "--sparse=always", directory / name, memory], check=True)
+        os.environ["BENCH_IMAGE_MEMORY"] = memory
+        yield Path(memory)
+
+
+@contextlib.contextmanager
+def _filesystem(kind: str) -> Iterator[Path]:
+    """A directory on such a filesystem: this machine's own where it is that, else one in a file (root only)."""
+    with tempfile.TemporaryDirectory(prefix="breezeblock-bench-", dir=os.environ.get("BENCH_DIR")) as made:
+        found = subprocess.run(["stat", "-f", "-c", "%T", made], check=True, capture_output=True, text=True).stdout
+        if kind in found.replace("ext2/ext3", "ext4"):
+            yield Path(made)
+            return
+        file, mount = Path(made, "filesystem"), Path(made, "mounted")
+        mount.mkdir()
+        with file.open("wb") as disk:
+            disk.truncate(16 << 30)
+        subprocess.run([shutil.which(f"mkfs.{kind}") or f"mkfs.{kind}", "-q", file], check=True)
+        subprocess.run(["mount", "-o", "loop", file, mount], check=True)
+        try:
+            yield mount
+        finally:
+            subprocess.run(["umount", mount], check=True)
+
+
+@contextlib.contextmanager
+def _server(memory: Path, rate: int) -> Iterator[str]:
+    argv = [sys.executable, "-m", "bench.image_path.server", str(memory), str(rate)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        finally:
+            server.kill()
+
+
+def _fetch(url: str) -> str:
+    with urllib.request.urlopen(url) as answer:
+        body: bytes = answer.read()
+    return body.decode()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
