@@ -1,7 +1,9 @@
 """A whole service in one process, for tests of flows: database, one backend, its engine in a thread."""
 
+import hashlib
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +67,18 @@ class Images:
 
     def local_path(self, image_id):
         return self.paths.get(image_id)
+
+    def create(self, context, *, token=None, **fields):
+        return self.add(Image(id=str(uuid.uuid4()), status="queued", owner=context.project_id, **fields))
+
+    def upload(self, context, image_id, pieces):
+        content = b"".join(pieces)
+        changed = {"status": "active", "size": len(content), "os_hash_algo": "md5"}
+        changed["os_hash_value"] = hashlib.md5(content).hexdigest()
+        return self.add(msgspec.structs.replace(self.images[image_id], **changed), content)
+
+    def discard(self, image_id):
+        self.images.pop(image_id, None)
 
 
 class Cloud:

@@ -46,6 +46,7 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
         "allowed_direct_url_schemes", default=[], help="Schemes of image locations used directly: cinder, file."
     ),
     cfg.StrOpt("image_conversion_dir", help="Where an image is put while it is converted. Default: in the data dir."),
+    cfg.BoolOpt("enable_force_upload", default=True, help="Let a volume in use be uploaded to an image, with force."),
     cfg.ListOpt("vmdk_allowed_types", default=["streamOptimized", "monolithicSparse"], help="VMDK types accepted."),
     cfg.StrOpt("cinder_internal_tenant_project_id", default=INTERNAL_PROJECT, help="Owner of the image-volume cache."),
     cfg.StrOpt("cinder_internal_tenant_user_id", default="breezeblock", help="User of the image-volume cache."),

@@ -40,6 +40,9 @@ _VERBS = {
 }
 """The verbs of a driver that change the storage, and what they do."""
 
+_ACTS = _VERBS | {"upload": "an image gets its data", "discard": "an image is removed"}
+"""These, and what flows do beside."""
+
 COMMIT = ("before_commit", "after_commit")
 PUBLISH = ("before_publish", "after_publish")
 
@@ -79,6 +82,8 @@ POINTS: dict[str, tuple[str, ...]] = {
     "delete_backup": COMMIT,
     "connect_volume": (*_around("initialize_connection"), *PUBLISH, *COMMIT),
     "disconnect_volume": (*_around("terminate_connection"), *PUBLISH, *COMMIT),
+    "upload_image": (*_around("create_snapshot", "upload", "delete_snapshot"), "between_pieces", *PUBLISH, *COMMIT),
+    "upload_image.undo": (*_around("discard", "delete_snapshot"), *COMMIT),
     "refresh_replica": (*_around("update_replica"), *PUBLISH, *COMMIT),
     "request_refresh": COMMIT,
 }
@@ -110,7 +115,7 @@ def _meaning(event: str) -> str:
     if event in told:
         return told[event]
     when, _, verb = event.partition("_")
-    did = _VERBS[verb]
+    did = _ACTS[verb]
     return f"what came before is done | {did}" if when == "before" else f"{did} | the flow notes it"
 
 

@@ -17,7 +17,8 @@ import breezeblock.flows.delete_volume
 import breezeblock.flows.image_cache
 import breezeblock.flows.reconcile
 import breezeblock.flows.resize
-import breezeblock.flows.snapshots  # noqa: F401  each module registers its flows
+import breezeblock.flows.snapshots
+import breezeblock.flows.upload_image  # noqa: F401  each module registers its flows
 from breezeblock import killpoints
 from breezeblock.config import BackendSettings, Settings
 from breezeblock.db import attachments, operations, pools, volumes

@@ -4,7 +4,7 @@ import os
 import random
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -109,6 +109,15 @@ class FileCatalog:
 
     def local_path(self, image_id: str) -> Path | None:
         return self._path if self._local else None
+
+    def create(self, context: RequestContext, *, token: str | None = None, **fields: object) -> Image:
+        raise NotImplementedError
+
+    def upload(self, context: RequestContext, image_id: str, pieces: Iterable[bytes]) -> Image:
+        raise NotImplementedError
+
+    def discard(self, image_id: str) -> None:
+        raise NotImplementedError
 
 
 class FileTarget:

@@ -77,6 +77,14 @@ class Call:
         key: str | None = self.request.get_header("Idempotency-Key")
         return key
 
+    @property
+    def token(self) -> str | None:
+        """The caller's token, where Keystone has confirmed it. It is for the request alone and kept nowhere."""
+        if self.settings.auth_strategy != "keystone":
+            return None
+        token: str | None = self.request.get_header("X-Auth-Token")
+        return token
+
     def may(self, rule: str) -> bool:
         """Whether policy allows this too; ask once for a call, never for a row."""
         return policy.allowed(self.context, rule)

@@ -118,6 +118,13 @@ VOLUMES = [
         schema=volume_schemas.UPDATE_READONLY,
     ),
     _action(
+        "volumes",
+        "os-volume_upload_image",
+        volume_actions.upload_image,
+        "volume_extension:volume_actions:upload_image",
+        schema=volume_schemas.UPLOAD_IMAGE,
+    ),
+    _action(
         "volumes", "os-show_image_metadata", volume_actions.show_image_metadata, f"{IMAGE_METADATA}:show", status=200
     ),
     _action(

@@ -49,7 +49,7 @@ RULES: dict[str, frozenset[str]] = dict(
         ),
         *_rules(
             ADMIN,
-            "volume:force_delete volume_extension:volume_host_attribute volume_extension:volume_mig_status_attribute "
+            "volume:force_delete volume_extension:volume_actions:upload_public volume_extension:volume_host_attribute volume_extension:volume_mig_status_attribute "
             "volume_extension:volume_admin_actions:reset_status volume_extension:volume_admin_actions:force_delete "
             "volume_extension:snapshot_admin_actions:reset_status "
             "volume_extension:snapshot_admin_actions:force_delete "

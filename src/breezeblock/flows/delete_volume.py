@@ -8,6 +8,7 @@ from breezeblock.drivers.contract import Replicates
 from breezeblock.errors import BackendInUse
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.flows.replicas import being_refreshed
+from breezeblock.flows.upload_image import being_uploaded
 
 WAIT_SECONDS = 0.1
 
@@ -54,12 +55,12 @@ def delete_volume(flow: Flow) -> None:
 
 
 def wait_for_users(flow: Flow, volume_id: str, snapshot_ids: Sequence[str]) -> None:
-    """Creates that were accepted earlier, clones out of the image cache, and a refresh of the replica still read this
-    volume or one of its snapshots that go with it: let them end first."""
+    """Creates that were accepted earlier, clones out of the image cache, an upload, and a refresh of the replica still read
+    this volume or one of its snapshots that go with it: let them end first."""
     while True:
         with flow.backend.database.read() as connection:
             used = volumes.being_made_from(connection, volume_id) or being_refreshed(connection, volume_id)
-            used = used or image_cache.is_leased(connection, volume_id)
+            used = used or image_cache.is_leased(connection, volume_id) or being_uploaded(connection, volume_id)
             if not used and not any(snapshots.being_used(connection, one) for one in snapshot_ids):
                 return
         flow.progress(0, None)

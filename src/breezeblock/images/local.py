@@ -124,8 +124,10 @@ class LocalCatalog:
         with self._database.read() as connection:
             return images.find(connection, query, None if context.is_admin else context.project_id)
 
-    def create(self, context: RequestContext, *, image_id: str | None = None, **fields: Any) -> Image:
-        """A new image without data (`queued`); `fields` are those of `update`.
+    def create(
+        self, context: RequestContext, *, image_id: str | None = None, token: str | None = None, **fields: Any
+    ) -> Image:
+        """A new image without data (`queued`); `fields` are those of `update`. No token is needed here.
 
         Raises:
             InvalidInput: a field is unknown or wrong.
@@ -189,6 +191,8 @@ class LocalCatalog:
         image = self._own(context, image_id)
         if not image.disk_format or not image.container_format:
             raise InvalidInput("The image needs a disk_format and a container_format before its data.")
+        if image.status == "saving":
+            self._forget_upload(image_id)
         part = self._directory / f"{image_id}.upload"
         busy = "it has data already, or is getting them"
         with files.owned(part, os.O_RDWR | os.O_CREAT) as fd:
@@ -204,16 +208,33 @@ class LocalCatalog:
                     images.update(connection, image_id, {"status": "queued"}, status=["saving"])
         return self.get(context, image_id)
 
+    def discard(self, image_id: str) -> None:
+        """Remove an image and its file, protected or not, with what is left of an upload. Gone is done."""
+        with self._database.begin() as connection:
+            images.update(connection, image_id, {"protected": False}, status=["queued", "saving", "active"])
+            images.delete(connection, image_id)
+        (self._directory / f"{_uuid(image_id)}.upload").unlink(missing_ok=True)
+        self._unlink(image_id)
+
     def recover(self) -> None:
         """Undo uploads that ended with their process; those that still run, here or elsewhere, are left alone."""
         for path in self._directory.iterdir():
             image_id = path.name.removesuffix(".upload")
             if self._path(image_id) is not None:
                 self._clear(path, image_id)
-        with self._database.begin() as connection:
-            for image in images.find(connection, ImageQuery(status="saving", os_hidden=None), None):
-                if not (self._directory / f"{image.id}.upload").exists() and self.local_path(image.id) is None:
-                    images.update(connection, image.id, {"status": "queued"}, status=["saving"])
+        with self._database.read() as connection:
+            saving = images.find(connection, ImageQuery(status="saving", os_hidden=None), None)
+        for image in saving:
+            self._forget_upload(image.id)
+
+    def _forget_upload(self, image_id: str) -> None:
+        """Set an image back whose upload ended with its process; one that still runs is left alone."""
+        part = self._directory / f"{image_id}.upload"
+        for path in (part, self._directory / image_id):
+            self._clear(path, image_id)
+        if not part.exists() and self.local_path(image_id) is None:
+            with self._database.begin() as connection:
+                images.update(connection, image_id, {"status": "queued"}, status=["saving"])
 
     def _clear(self, path: Path, image_id: str) -> None:
         """Remove a file that belongs to no image with data and that no process is filling."""

@@ -20,6 +20,7 @@ VERSIONS: dict[str, tuple[int, ...]] = {
     "reconcile_export": (1,),
     "refresh_replica": (1,),
     "restore_backup": (1,),
+    "upload_image": (1,),
 }
 """By name, the oldest version first. `flows.engine.flow` registers a function for each; the newest is requested."""
 

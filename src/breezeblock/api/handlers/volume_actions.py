@@ -11,12 +11,15 @@ from breezeblock.api.schemas.volumes import (
     ResetStatus,
     SetBootable,
     SetImageMetadata,
+    SharedUploadImage,
     UnsetImageMetadata,
     UpdateReadonly,
+    UploadImage,
 )
+from breezeblock.api.views.volumes import uploading
 from breezeblock.db import tables
 from breezeblock.errors import InvalidInput, NotFound
-from breezeblock.services import metadata, volume_status, volumes
+from breezeblock.services import metadata, uploads, volume_status, volumes
 
 
 def extend(call: Call) -> None:
@@ -57,6 +60,26 @@ def update_readonly_flag(call: Call) -> None:
     body: UpdateReadonly = call.body
     value = "True" if flag(body.readonly, "readonly") else "False"
     _change(call, "admin_metadata", lambda kept: kept | {"readonly": value})
+
+
+def upload_image(call: Call) -> Any:
+    """os-volume_upload_image: an image of the volume; a public one (3.1) is for administrators."""
+    body: UploadImage = call.body
+    shared = body if isinstance(body, SharedUploadImage) else None
+    request = uploads.UploadImage(
+        image_name=body.image_name,
+        force=flag(body.force, "force"),
+        disk_format=body.disk_format,
+        container_format=body.container_format or "bare",
+        visibility=shared.visibility if shared else None,
+        protected=flag(shared.protected, "protected") if shared else None,
+    )
+    if request.visibility == "public":
+        call.must("volume_extension:volume_actions:upload_public")
+    begun = uploads.upload_image(
+        call.database, call.settings, call.catalog, call.context, call.id, request, token=call.token
+    )
+    return {"os-volume_upload_image": uploading(begun)}
 
 
 def show_image_metadata(call: Call) -> Any:

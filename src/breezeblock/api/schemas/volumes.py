@@ -1,6 +1,6 @@
 """Bodies of the calls on volumes (Cinder: `api/schemas/volumes.py`, `volume_actions.py`, `admin_actions.py`)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -93,6 +93,22 @@ class UnsetImageMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     key: Words
 
 
+class UploadImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """os-volume_upload_image."""
+
+    image_name: Words
+    force: Flag = False
+    disk_format: Literal["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"] = "raw"
+    container_format: Text | None = None
+
+
+class SharedUploadImage(UploadImage, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same from 3.1 on."""
+
+    visibility: Literal["community", "public", "private", "shared"] = "private"
+    protected: Flag = False
+
+
 CREATE = {0: Schema(_CreateBody), 53: Schema(_StrictCreateBody)}
 UPDATE = envelope("volume", VolumeUpdate)
 PLAN = Schema(_StrictCreateBody)
@@ -102,5 +118,6 @@ SET_BOOTABLE = Schema(SetBootable)
 UPDATE_READONLY = Schema(UpdateReadonly)
 SET_IMAGE_METADATA = Schema(SetImageMetadata)
 UNSET_IMAGE_METADATA = Schema(UnsetImageMetadata)
+UPLOAD_IMAGE = {0: Schema(UploadImage), 1: Schema(SharedUploadImage)}
 METADATA = envelope("metadata", Metadata)
 META = envelope("meta", Annotated[Metadata, Meta(min_length=1, max_length=1)])

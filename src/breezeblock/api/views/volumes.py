@@ -10,6 +10,8 @@ from sqlalchemy.engine import Connection
 from breezeblock.api.call import Call
 from breezeblock.db import tables
 from breezeblock.model.volume import Volume
+from breezeblock.model.volume_type import VolumeType
+from breezeblock.services.uploads import Uploading
 
 _volumes = tables.volumes
 _attachments = tables.attachments
@@ -161,6 +163,39 @@ class VolumeView:
 def summary(call: Call, row: Sequence[Any]) -> dict[str, Any]:
     """A volume in the short list."""
     return {"id": row[0], "name": row[1], "links": call.links.of("volumes", row[0])}
+
+
+def uploading(begun: Uploading) -> dict[str, Any]:
+    """What os-volume_upload_image answers; the type is the whole record, as Cinder gives it, without its extra specs."""
+    volume, image, kind = begun.volume, begun.image, begun.volume_type
+    return {
+        "id": volume.id,
+        "updated_at": volume.updated_at,
+        "status": volume.status,
+        "display_description": volume.description,
+        "size": volume.size,
+        "volume_type": kind and _type_record(kind),
+        "image_id": image.id,
+        "container_format": image.container_format,
+        "disk_format": image.disk_format,
+        "image_name": image.name,
+        "protected": image.protected,
+        "visibility": image.visibility,
+    }
+
+
+def _type_record(kind: VolumeType) -> dict[str, Any]:
+    return {
+        "id": kind.id,
+        "name": kind.name,
+        "description": kind.description,
+        "is_public": kind.is_public,
+        "qos_specs_id": None,
+        "created_at": kind.created_at,
+        "updated_at": kind.updated_at,
+        "deleted": False,
+        "deleted_at": None,
+    }
 
 
 def _merged(metadata: str, admin_metadata: str) -> dict[str, str]:
