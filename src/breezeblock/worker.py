@@ -4,6 +4,7 @@ That is: reporting capacity, keeping replicas in step, and having the exports of
 and after the death of an export daemon.
 """
 
+import functools
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -25,18 +26,25 @@ from breezeblock.db import attachments, operations, pools, volumes
 from breezeblock.db.connect import Database
 from breezeblock.db.slot import LostSlot, Slot, end_process
 from breezeblock.delivery.publisher import Publisher, open_sinks
-from breezeblock.drivers.registry import open_driver
+from breezeblock.drivers.contract import Driver
+from breezeblock.drivers.registry import make_driver
 from breezeblock.errors import BreezeblockError, Conflict
 from breezeblock.flows import replicas
 from breezeblock.flows.backend import Backend, make_backend
-from breezeblock.flows.engine import Engine
+from breezeblock.flows.engine import Engine, message_for_user
 from breezeblock.images.catalog import ImageCatalog
 from breezeblock.lockfile import LockFile
 from breezeblock.model import clock
 
 log = logging.getLogger(__name__)
 
+VOLUME_BINARY = "cinder-volume"
+
 TICK_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 1.0
+MOST_PAUSE_SECONDS = 60.0
+"""Between two tries to use a storage that cannot be used; each pause is twice the last one."""
+
 WAKE_SECONDS = 1.0
 """The main thread handles signals, but does not wake for one that another thread got: as after a SIGSTOP."""
 
@@ -55,9 +63,10 @@ class Worker:
     def run(self) -> None:
         """Run until `stop`; stand by for each backend that another worker owns.
 
+        A backend whose storage cannot be used is reported as down and tried again; the others do not suffer.
+
         Raises:
             Conflict: the database is SQLite, and has its worker.
-            BreezeblockError: a backend could not be opened; the other ones were ended too.
         """
         if self._only is not None:
             self._take_only()
@@ -106,16 +115,19 @@ class _Owned:
         self._settings = settings
         self._images = images
         self._own = own
-        self._slot = None if database.is_sqlite else Slot(database.url, f"{own.backend}#0")
+        self._url = None if database.is_sqlite else database.url
+        self._slot = self._new_slot()
         self._database = database.guarded(self._verify) if self._slot else database
+        self._driver: Driver = killpoints.watched(make_driver(own))
         self._backend: Backend
         self._engine: Engine | None = None
+        self._unrestored: set[str] = set()
         self._stopping = threading.Event()
         self._started_at = clock.now()
 
     def run(self) -> None:
         """Own the backend; then report, restore exports, and run flows. The rounds go on in a thread beside."""
-        if self._slot is not None and not self._slot.take():
+        if not self._set_up():
             return
         engine = self._open()
         self._round()
@@ -138,10 +150,37 @@ class _Owned:
         if self._slot is not None:
             self._slot.release()
 
+    def _new_slot(self) -> Slot | None:
+        return Slot(self._url, f"{self.name}#0") if self._url is not None else None
+
+    def _set_up(self) -> bool:
+        """Own the slot and have the storage ready; False when `stop` came first.
+
+        Nothing of the storage is touched before the slot is this process's. Where it cannot be used, the slot is given
+        back for the time of the pause: a standby may have more luck.
+        """
+        pause = FIRST_PAUSE_SECONDS
+        while not self._stopping.is_set():
+            if self._slot is not None and not self._slot.take():
+                return False
+            try:
+                self._driver.check_for_setup_error()
+            except Exception as error:
+                unexpected = None if isinstance(error, BreezeblockError) else error
+                log.error(
+                    "backend %s cannot be used, again in %.0f s: %s", self.name, pause, error, exc_info=unexpected
+                )
+                self._guarded(functools.partial(self._report_problem, error))
+            else:
+                return True
+            self.release()
+            self._slot = self._new_slot()
+            self._stopping.wait(pause)
+            pause = min(2 * pause, MOST_PAUSE_SECONDS)
+        return False
+
     def _open(self) -> Engine:
-        """Open the storage: nothing of it is touched before the slot is this process's."""
-        driver = killpoints.watched(open_driver(self._own))
-        self._backend = make_backend(self._settings, self._own, driver, self._database, self._images)
+        self._backend = make_backend(self._settings, self._own, self._driver, self._database, self._images)
         self._engine = engine = Engine(self._backend)
         if self._stopping.is_set():
             engine.stop()  # `stop` may have come before there was an engine
@@ -179,17 +218,25 @@ class _Owned:
     def _report(self) -> None:
         try:
             found = self._backend.driver.get_volume_stats()
-        except BreezeblockError:
-            with self._database.begin() as connection:
-                pools.mark_down(connection, self.name)
+        except BreezeblockError as error:
+            self._report_problem(error)
             raise
-        own = self._backend.own
+        own = self._own
         with self._database.begin() as connection:
             pools.report(connection, self.name, found)
-            zone = own.availability_zone
-            pools.service_is_alive(connection, self.name, "cinder-volume", zone, self._started_at)
-            pools.service_is_alive(connection, own.host, "cinder-scheduler", zone, self._started_at)
-            pools.service_is_alive(connection, own.host, "cinder-backup", zone, self._started_at)
+            for host, binary in (
+                (self.name, VOLUME_BINARY),
+                (own.host, "cinder-scheduler"),
+                (own.host, "cinder-backup"),
+            ):
+                pools.report_service(connection, host, binary, own.availability_zone, self._started_at)
+
+    def _report_problem(self, error: Exception) -> None:
+        """Place nothing here, and tell why, until the storage is well again."""
+        zone, why = self._own.availability_zone, message_for_user(error)
+        with self._database.begin() as connection:
+            pools.mark_down(connection, self.name)
+            pools.report_service(connection, self.name, VOLUME_BINARY, zone, self._started_at, why)
 
     def _refresh_replicas(self) -> None:
         with killpoints.within("request_refresh", anew=True):
@@ -210,7 +257,11 @@ class _Owned:
                     # a detach went by between the look at the rows and the export
                     self._backend.driver.terminate_connection(volume, None)
             except BreezeblockError as error:
-                log.error("volume %s is attached but its export could not be restored: %s", volume.id, error)
+                if volume.id not in self._unrestored:
+                    log.error("volume %s is attached but its export could not be restored: %s", volume.id, error)
+                self._unrestored.add(volume.id)
+            else:
+                self._unrestored.discard(volume.id)
 
     def _is_wanted(self, volume_id: str) -> bool:
         """Whether a volume has an attachment that nobody is about to end."""

@@ -323,7 +323,7 @@ def test_extensions(api):
 
 def test_services(live):
     with live.cloud.database.begin() as connection:
-        pools.service_is_alive(connection, "h@one", "cinder-volume", "nova", clock.now())
+        pools.report_service(connection, "h@one", "cinder-volume", "nova", clock.now())
     (service,) = live.get("/v3/os-services").json["services"]
     assert (service["state"], service["status"], service["host"]) == ("up", "enabled", "h@one")
     assert service["backend_state"] == "up"

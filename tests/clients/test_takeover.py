@@ -300,6 +300,20 @@ def test_a_stop_leaves_a_long_copy_to_the_next_owner(site):
     site.assert_whole({volume: digest})
 
 
+def test_an_owner_that_cannot_use_the_storage_gives_way_to_one_that_can(site):
+    """As where a directory is not mounted on the one machine."""
+    here = site.data_dir / "breezeblock.conf"
+    unwell = site.directory / "unwell.conf"
+    (site.directory / "file").touch()
+    unwell.write_text(here.read_text() + f"simulated_path = {site.directory / 'file'}\n")
+    first = site.start("worker", "--config-file", str(unwell))
+    eventually(lambda: "cannot be used" in first.log.read_text(), "a vain attempt")
+    second = site.owner()
+    assert not first.has_ended
+    site.available(site.create())
+    assert site.holder() == second.pid
+
+
 def test_a_standby_stops_at_once(site):
     site.owner()
     site.standby().stop(seconds=10)

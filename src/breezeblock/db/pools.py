@@ -28,20 +28,24 @@ def mark_down(connection: Connection, backend: str) -> None:
     connection.execute(sa.update(_pools).where(_pools.c.backend == backend).values(up=False))
 
 
-def service_is_alive(connection: Connection, host: str, binary: str, zone: str, started_at: str) -> None:
-    """Note that a service runs: its row in `services` is made or refreshed."""
+def report_service(
+    connection: Connection, host: str, binary: str, zone: str, started_at: str, problem: str | None = None
+) -> None:
+    """Note that a service runs, or why it cannot work though it runs: its row in `services` is made or refreshed.
+
+    The problem stands in `disabled_reason`, unless an administrator has written there why it is disabled.
+    """
+    values = {"updated_at": clock.now(), "started_at": started_at, "availability_zone": zone}
     row = (_services.c.host == host) & (_services.c.binary == binary)
-    changed = connection.execute(
-        sa.update(_services).where(row).values(updated_at=clock.now(), started_at=started_at, availability_zone=zone)
-    )
+    reason = sa.case((_services.c.disabled, _services.c.disabled_reason), else_=problem)
+    changed = connection.execute(sa.update(_services).where(row).values(**values, disabled_reason=reason))
     if not changed.rowcount:
-        connection.execute(
-            _services.insert(),
-            {
-                "host": host,
-                "binary": binary,
-                "availability_zone": zone,
-                "started_at": started_at,
-                "updated_at": clock.now(),
-            },
-        )
+        new = {"host": host, "binary": binary, "disabled_reason": problem}
+        connection.execute(_services.insert(), {**values, **new})
+
+
+def problems(connection: Connection) -> dict[str, str]:
+    """Why backends cannot work, by `host@backend`: what their workers reported last."""
+    down = _services.c.disabled_reason.is_not(None) & ~_services.c.disabled
+    query = sa.select(_services.c.host, _services.c.disabled_reason).where(down)
+    return {row.host: row.disabled_reason for row in connection.execute(query)}

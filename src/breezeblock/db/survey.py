@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from breezeblock.db import records, tables
+from breezeblock.db import pools, records, tables
 from breezeblock.db.connect import Database
 from breezeblock.db.image_cache import CacheEntry
 from breezeblock.db.operations import FlowRequest
@@ -53,6 +53,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     requests: list[FlowRequest]
     open_operations: list[OpenOperation]
     unpaired: list[UnpairedEvent]
+    problems: dict[str, str]
+    """Why backends cannot work, by `host@backend`, as their workers say."""
     touched: frozenset[str]
     """Ids of the resources that an operation or event was about since the time asked for."""
 
@@ -70,6 +72,7 @@ def take(database: Database, since: str) -> Survey:
             requests=records.fetch_all(connection, sa.select(tables.flow_requests), FlowRequest),
             open_operations=_open_operations(connection),
             unpaired=_unpaired_events(connection),
+            problems=pools.problems(connection),
             touched=_touched(connection, since),
         )
 

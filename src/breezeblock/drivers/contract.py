@@ -129,7 +129,10 @@ class Driver(Protocol):
     capabilities: Capabilities
 
     def check_for_setup_error(self) -> None:
-        """Look whether the storage can be used at all; called once at start. Raises `ConfigError` that says what to do."""
+        """Look whether the storage can be used at all; called before all else, and again until it succeeds.
+
+        Raises `ConfigError` or another error that says what to do: it is what administrators read of the backend.
+        """
 
     def get_volume_stats(self) -> list[Pool]:
         """The pools with their capacities, measured now."""

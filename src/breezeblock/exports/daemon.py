@@ -22,6 +22,7 @@ import msgspec
 from breezeblock import commands
 from breezeblock.errors import BackendNotFound, BackendTransient, DriverError
 from breezeblock.exports.disk import DiskFile, RemoteDisk, block_device, file_node, remote_device, reopened
+from breezeblock.exports.patience import Patience
 from breezeblock.exports.qmp import DaemonGone, QmpClient
 
 log = logging.getLogger(__name__)
@@ -53,11 +54,12 @@ class ExportDaemon:
     """A daemon and its files `TOKEN.qmp|nbd|pid|log` in the run directory. Starts with its first export.
 
     Every verb may be called by any thread, and raises `DaemonGone` once the daemon has ended, `BackendTransient` when
-    it does not answer.
+    it does not answer, and then for as long as `patience` says.
     """
 
-    def __init__(self, run_dir: Path, token: str) -> None:
+    def __init__(self, run_dir: Path, token: str, patience: Patience) -> None:
         self.token = token
+        self._patience = patience
         self._stem = run_dir / token
         self._lock = threading.RLock()
         self._pid: int | None = None
@@ -78,7 +80,7 @@ class ExportDaemon:
     def adopt(self) -> None:
         """Take over a daemon that another process started, and remove what that one left half done."""
         with self._lock:
-            with QmpClient(self._path(".qmp")) as qmp:
+            with self._patience.asking(), QmpClient(self._path(".qmp")) as qmp:
                 self._watch(qmp.peer)
                 unfinished = [name for name, export in _exports(qmp).items() if export["shutting-down"]]
             for name in unfinished:
@@ -187,6 +189,7 @@ class ExportDaemon:
         """End the daemon, flushing what its clients wrote, and remove its files. Ended already is done."""
         with self._lock:
             if self._pidfd is not None:
+                self._patience.end()
                 try:
                     with self._session() as qmp:
                         qmp.execute("quit")
@@ -256,7 +259,7 @@ class ExportDaemon:
         with self._lock:
             if self._pidfd is None:
                 raise DaemonGone
-            with QmpClient(self._path(".qmp")) as qmp:
+            with self._patience.asking(), QmpClient(self._path(".qmp")) as qmp:
                 yield qmp
 
     @contextmanager

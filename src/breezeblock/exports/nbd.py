@@ -19,6 +19,7 @@ from urllib.parse import quote
 from breezeblock.errors import BackendNotFound, BackendTransient, BreezeblockError, ConfigError, InvalidInput
 from breezeblock.exports.daemon import SUFFIXES, ExportDaemon, digest_of
 from breezeblock.exports.disk import DiskFile, RemoteDisk
+from breezeblock.exports.patience import Patience
 from breezeblock.exports.qmp import DaemonGone
 
 __all__ = ["DiskFile", "NbdExports", "RemoteDisk"]
@@ -38,7 +39,7 @@ class NbdExports:
     Raises:
         ConfigError: the path of `run_dir` is too long for the sockets in it.
         InvalidInput: a name is not a letter followed by letters, digits, `_`, `.` and `-`.
-        BackendTransient: a daemon does not answer; what was asked may have happened, ask again.
+        BackendTransient: a daemon does not answer, or did not just now; what was asked may have happened, ask again.
     """
 
     def __init__(self, run_dir: Path, per_daemon: int = 4) -> None:
@@ -56,6 +57,8 @@ class NbdExports:
         self._lock = threading.Lock()
         self._daemons: list[ExportDaemon] = []
         self._homes: dict[str, ExportDaemon] = {}
+        # with the daemons that were found and did not answer yet
+        self._patience: dict[str, Patience] = {}
         self._adopting = threading.Lock()
 
     def export(self, name: str, disk: DiskFile, writable: bool = True) -> str:
@@ -168,16 +171,18 @@ class NbdExports:
             with self._lock:
                 if any(daemon.token == token for daemon in self._daemons):
                     return
-            daemon = ExportDaemon(self._run_dir, token)
+            daemon = ExportDaemon(self._run_dir, token, self._patience.setdefault(token, Patience()))
             try:
                 daemon.adopt()
                 names = daemon.exports()
             except DaemonGone:
+                del self._patience[token]
                 self._bury(daemon)
                 return
             except BackendTransient:
                 daemon.forget()
                 raise
+            del self._patience[token]
             if not names:
                 self._remove_links(daemon)
                 daemon.end()
@@ -207,7 +212,7 @@ class NbdExports:
             homes = list(self._homes.values())
             daemon = next((each for each in self._daemons if homes.count(each) < self._per_daemon), None)
             if daemon is None:
-                daemon = ExportDaemon(self._run_dir, secrets.token_hex(4))
+                daemon = ExportDaemon(self._run_dir, secrets.token_hex(4), Patience())
                 self._daemons.append(daemon)
             self._homes[name] = daemon
             return daemon

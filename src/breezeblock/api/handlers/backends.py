@@ -30,7 +30,7 @@ def availability_zones(call: Call) -> Any:
 
 
 def services(call: Call) -> Any:
-    """GET /os-services."""
+    """GET /os-services: one whose backend cannot be used is down, and says why in `disabled_reason`."""
     table = tables.services
     query = sa.select(table).order_by(table.c.binary, table.c.host)
     for name in ("host", "binary"):
@@ -42,7 +42,8 @@ def services(call: Call) -> Any:
 
 
 def _service(call: Call, row: Any) -> dict[str, Any]:
-    up = clock.seconds_since(row.updated_at) <= SERVICE_DOWN_SECONDS
+    has_problem = row.disabled_reason is not None and not row.disabled
+    up = clock.seconds_since(row.updated_at) <= SERVICE_DOWN_SECONDS and not has_problem
     shown: dict[str, Any] = {
         "binary": row.binary,
         "host": row.host,

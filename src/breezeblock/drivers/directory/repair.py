@@ -10,7 +10,8 @@ from collections import defaultdict
 from breezeblock.drivers.directory import durable
 from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.lineage import Lineage
-from breezeblock.drivers.directory.store import Store
+from breezeblock.drivers.directory.store import Record, Store
+from breezeblock.errors import BackendTransient
 
 LOG = logging.getLogger(__name__)
 
@@ -20,11 +21,10 @@ def mend(store: Store, bases: Bases, lineage: Lineage) -> None:
     users: dict[str, set[str]] = defaultdict(set)
     for folder in ("volumes", "snapshots", "bases"):
         for name in store.published(folder):
-            record = lineage.current(name)
-            if record.base is not None:
-                users[record.base].add(name)
-            if folder != "bases":
-                lineage.tidy(record)
+            record = _settled(store, lineage, name, may_have_strays=folder != "bases")
+            for base in (record.base, record.switching.base if record.switching else None):
+                if base is not None:
+                    users[base].add(name)
     for base in list(store.published("bases")):
         _rewrite_users(store, bases, base, users[base])
     for name in list(store.unfinished()):
@@ -35,6 +35,21 @@ def mend(store: Store, bases: Bases, lineage: Lineage) -> None:
             durable.remove_file(store.root / "tmp" / entry.name)
     for base in list(store.published("bases")):
         bases.collect(base)
+
+
+def _settled(store: Store, lineage: Lineage, name: str, may_have_strays: bool) -> Record:
+    """The record of an object after what was cut short is done or undone, and strays are gone.
+
+    As it is, where the daemon that exports it does not answer: the next verb on it asks again.
+    """
+    try:
+        record = lineage.current(name)
+        if may_have_strays:
+            lineage.tidy(record)
+    except BackendTransient as error:
+        LOG.error("%s is left as it is for now: %s", name, error)
+        return store.get(name)
+    return record
 
 
 def _rewrite_users(store: Store, bases: Bases, base: str, users: set[str]) -> None:

@@ -21,20 +21,24 @@ HELD = {
 def check(picture: Picture) -> Iterator[Finding]:
     """All findings about what is kept where."""
     for storage in picture.storages.values():
+        yield from _troubles(picture, storage)
         if storage.problem is not None:
-            yield Finding(
-                kind="unreachable",
-                resource="backend",
-                id=storage.backend,
-                wrong=f"its storage cannot be looked at: {storage.problem}",
-                fix=None,
-                backend=storage.backend,
-            )
             continue
         yield from _orphans(picture, storage)
         yield from _rows_of(picture, storage)
     yield from _backups(picture)
     yield from _images(picture)
+
+
+def _troubles(picture: Picture, storage: Storage) -> Iterator[Finding]:
+    reported = picture.rows.problems.get(storage.backend)
+    for kind, told, why in (
+        ("unreachable", "its storage cannot be looked at", storage.problem),
+        ("unreachable", "what it exports cannot be looked at", storage.silence),
+        ("down", "its worker cannot use it, and tries again", reported),
+    ):
+        if why is not None:
+            yield Finding(kind=kind, resource="backend", id=storage.backend, wrong=f"{told}: {why}", fix=None)
 
 
 def _orphans(picture: Picture, storage: Storage) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from breezeblock.backups.directory import DirectoryStore
 from breezeblock.config import BackendSettings, Settings
 from breezeblock.drivers.contract import Examinable
 from breezeblock.drivers.registry import make_driver
-from breezeblock.errors import BackendNotFound, BreezeblockError
+from breezeblock.errors import BackendNotFound, BackendTransient, BreezeblockError
 from breezeblock.images import files
 
 UNFINISHED = ".tmp"
@@ -33,6 +33,8 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     exports: frozenset[str] | None = None
     replicas: frozenset[str] | None = None
     """Of complete and half-made replicas, without `.tmp`."""
+    silence: str | None = None
+    """Why it is not known what is exported."""
     problem: str | None = None
     """Why it could not be looked at; then nothing is known of it."""
 
@@ -46,14 +48,23 @@ def look_at_storage(own: BackendSettings) -> Storage:
         found = Storage(backend=own.backend, objects=complete, unfinished=_without_mark(listed - complete))
         if not isinstance(driver, Examinable):
             return found
+        exports, silence = _exports(driver)
         return msgspec.structs.replace(
             found,
             sizes=_sizes(driver, complete),
-            exports=frozenset(driver.list_exports()),
+            exports=exports,
+            silence=silence,
             replicas=_without_mark(driver.list_replicas()),
         )
     except (BreezeblockError, OSError) as error:
         return Storage(backend=own.backend, problem=str(error))
+
+
+def _exports(driver: Examinable) -> tuple[frozenset[str] | None, str | None]:
+    try:
+        return frozenset(driver.list_exports()), None
+    except BackendTransient as error:
+        return None, error.message
 
 
 def _sizes(driver: Examinable, names: Iterable[str]) -> dict[str, int | None]:
