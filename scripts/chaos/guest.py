@@ -103,6 +103,7 @@ class Guest:
                 self._api.once("PUT", f"/attachments/{attachment}", {"attachment": {"connector": CONNECTOR}})
             except NoAnswer:
                 time.sleep(0.2)
+        self._api.call("POST", f"/attachments/{attachment}/action", {"os-complete": None})
         self._uri = str(info["uri"])
         return attachment
 

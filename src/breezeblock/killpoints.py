@@ -37,6 +37,7 @@ _VERBS = {
     "create_replica_test_volume": "a volume is made of a replica",
     "initialize_connection": "a volume is exported",
     "terminate_connection": "an export is withdrawn",
+    "ensure_export": "an export is there again",
 }
 """The verbs of a driver that change the storage, and what they do."""
 
@@ -45,6 +46,8 @@ _ACTS = _VERBS | {"upload": "an image gets its data", "discard": "an image is re
 
 COMMIT = ("before_commit", "after_commit")
 PUBLISH = ("before_publish", "after_publish")
+SERVE = ("before_serve", "after_serve")
+REMOVE = ("between_removals",)
 
 
 def _around(*verbs: str) -> tuple[str, ...]:
@@ -54,7 +57,7 @@ def _around(*verbs: str) -> tuple[str, ...]:
 _FILL = ("create_volume", "copy_image_to_volume", "extend_volume")
 
 POINTS: dict[str, tuple[str, ...]] = {
-    "api": COMMIT,
+    "api": (*PUBLISH, *COMMIT),
     "create_volume.raw": (*_around("create_volume"), *PUBLISH, *COMMIT, *_around("delete_volume")),
     "create_volume.snap": (*_around("create_volume_from_snapshot"), *PUBLISH, *COMMIT),
     "create_volume.source_vol": (*_around("create_cloned_volume"), *PUBLISH, *COMMIT),
@@ -73,19 +76,46 @@ POINTS: dict[str, tuple[str, ...]] = {
     "create_volume.undo": (*_around("delete_volume"), *COMMIT),
     "fill_image_cache": (*_around(*_FILL[:2]), "between_pieces", *PUBLISH, *COMMIT),
     "fill_image_cache.undo": (*_around("delete_volume"), *COMMIT),
-    "delete_volume": (*_around("delete_snapshot", "delete_replica", "delete_volume"), *PUBLISH, *COMMIT),
-    "extend_volume": (*_around("extend_volume"), *PUBLISH, *COMMIT),
+    "delete_volume": (*_around("delete_snapshot", "delete_replica", "delete_volume"), *PUBLISH, *REMOVE, *COMMIT),
+    "delete_volume.undo": COMMIT,
+    "extend_volume": (*_around("extend_volume"), "after_withdraw", *PUBLISH, *SERVE, *COMMIT),
+    "extend_volume.undo": COMMIT,
     "create_snapshot": (*_around("create_snapshot"), *PUBLISH, *COMMIT),
-    "delete_snapshot": (*_around("delete_snapshot"), *PUBLISH, *COMMIT),
-    "create_backup": (*_around("create_snapshot", "delete_snapshot"), "between_chunks", *PUBLISH, *COMMIT),
+    "create_snapshot.undo": (*_around("delete_snapshot"), *COMMIT),
+    "delete_snapshot": (*_around("delete_snapshot"), *PUBLISH, *REMOVE, *COMMIT),
+    "delete_snapshot.undo": COMMIT,
+    "create_backup": (
+        *_around("create_snapshot", "delete_snapshot"),
+        "between_chunks",
+        *PUBLISH,
+        *REMOVE,
+        *COMMIT,
+    ),
+    "create_backup.undo": (*_around("delete_snapshot"), *REMOVE, *COMMIT),
     "restore_backup": (*_around("copy_image_to_volume"), "between_chunks", *PUBLISH, *COMMIT),
-    "delete_backup": COMMIT,
-    "connect_volume": (*_around("initialize_connection"), *PUBLISH, *COMMIT),
-    "disconnect_volume": (*_around("terminate_connection"), *PUBLISH, *COMMIT),
     "upload_image": (*_around("create_snapshot", "upload", "delete_snapshot"), "between_pieces", *PUBLISH, *COMMIT),
     "upload_image.undo": (*_around("discard", "delete_snapshot"), *COMMIT),
+    "restore_backup.undo": COMMIT,
+    "delete_backup": (*REMOVE, *COMMIT),
+    "connect_volume": (*_around("initialize_connection"), *PUBLISH, *SERVE, *COMMIT),
+    "connect_volume.undo": (*_around("terminate_connection"), *COMMIT),
+    "disconnect_volume": (*_around("terminate_connection"), "after_withdraw", *PUBLISH, *COMMIT),
+    "disconnect_volume.undo": COMMIT,
     "refresh_replica": (*_around("update_replica"), *PUBLISH, *COMMIT),
+    "refresh_replica.undo": COMMIT,
     "request_refresh": COMMIT,
+    "purge_orphan": (
+        *_around("terminate_connection", "delete_volume"),
+        "after_withdraw",
+        *PUBLISH,
+        *REMOVE,
+        *COMMIT,
+    ),
+    "reconcile_export": (*_around("ensure_export"), *SERVE, *COMMIT),
+    "report_pools": COMMIT,
+    "restore_exports": (*_around("ensure_export"), *SERVE),
+    "take_up": COMMIT,
+    "take_slot": ("before_epoch", "after_epoch"),
 }
 """The events of each place. tests/kill holds it against the code: what is passed stands here, what stands here is passed."""
 
@@ -109,6 +139,12 @@ def _meaning(event: str) -> str:
         "after_commit": "a transaction is committed | whoever waits for it is woken",
         "before_publish": "what is new is on the disk | it takes its place under its name",
         "after_publish": "it has taken its place | the name is on the disk",
+        "between_removals": "what is removed has left its place | its files are removed",
+        "before_serve": "a link says which daemon will serve it | the daemon serves it",
+        "after_serve": "the daemon serves it | the flow goes on",
+        "after_withdraw": "the daemon serves it no more | its link is removed",
+        "before_epoch": "the slot's lock is taken and the last owner's end is proved | the epoch is raised",
+        "after_epoch": "the epoch is raised | the storage is opened",
         "between_pieces": "a piece of an image is written | the next one is",
         "between_chunks": "a chunk of a backup is copied | the next one is",
     }

@@ -35,6 +35,7 @@ from breezeblock.flows.engine import Engine, message_for_user
 from breezeblock.images.catalog import ImageCatalog
 from breezeblock.lockfile import LockFile
 from breezeblock.model import clock
+from breezeblock.model.volume import Volume
 
 log = logging.getLogger(__name__)
 
@@ -222,7 +223,7 @@ class _Owned:
             self._report_problem(error)
             raise
         own = self._own
-        with self._database.begin() as connection:
+        with killpoints.within("report_pools", anew=True), self._database.begin() as connection:
             pools.report(connection, self.name, found)
             for host, binary in (
                 (self.name, VOLUME_BINARY),
@@ -252,16 +253,20 @@ class _Owned:
             ]
         for volume in attached:
             try:
-                self._backend.driver.ensure_export(volume)
-                if not self._is_wanted(volume.id):
-                    # a detach went by between the look at the rows and the export
-                    self._backend.driver.terminate_connection(volume, None)
+                with killpoints.within("restore_exports", anew=True):
+                    self._restore_export(volume)
             except BreezeblockError as error:
                 if volume.id not in self._unrestored:
                     log.error("volume %s is attached but its export could not be restored: %s", volume.id, error)
                 self._unrestored.add(volume.id)
             else:
                 self._unrestored.discard(volume.id)
+
+    def _restore_export(self, volume: Volume) -> None:
+        self._backend.driver.ensure_export(volume)
+        if not self._is_wanted(volume.id):
+            # a detach went by between the look at the rows and the export
+            self._backend.driver.terminate_connection(volume, None)
 
     def _is_wanted(self, volume_id: str) -> bool:
         """Whether a volume has an attachment that nobody is about to end."""

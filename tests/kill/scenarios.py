@@ -4,14 +4,16 @@ A scenario prepares, asks once, and then tells what came of it; it raises where 
 `again` is what a client does whose API died before it took the request.
 """
 
+import contextlib
 import uuid
 from typing import Any
 
 import sqlalchemy as sa
 
 from breezeblock.db import tables
-from breezeblock.errors import NotFound
-from tests.kill.world import EMPTY_SHA, PAYLOAD_SHA, World
+from breezeblock.errors import BreezeblockError, NotFound, ServiceUnavailable
+from tests.drivers.nbd_client import NbdClient
+from tests.kill.world import EMPTY_SHA, PAYLOAD, PAYLOAD_SHA, World
 
 CONNECTOR = {"host": "client", "ip": "127.0.0.1"}
 
@@ -27,10 +29,9 @@ class Base:
         self.image = world.image()
         self.qcow2 = world.image("qcow2")
         self.volumes, self.snapshots = {}, {}
-        for backend in ("sim", "dir"):
-            kind = "replicated" if backend == "sim" else backend
+        for backend in ("sim", "dir", "weak"):
             self.volumes[backend] = world.made(
-                "volumes", size=1, name=f"base-{backend}", imageRef=self.image, volume_type=kind
+                "volumes", size=1, name=f"base-{backend}", imageRef=self.image, volume_type=f"replicated-{backend}"
             )
             self.snapshots[backend] = world.made("snapshots", volume_id=self.volumes[backend], name=f"base-{backend}")
         self.backup = world.made("backups", volume_id=self.volumes["sim"], name="base")
@@ -40,9 +41,10 @@ class Base:
             volume = tables.volumes
             changed = sa.update(volume).where(volume.c.id == self.volumes["sim"])
             connection.execute(changed.values(metadata={"image_owner": connection.execute(owner).scalar_one()}))
-        world.wait(
-            lambda: world.call("GET", f"/volumes/{self.volumes['sim']}/replication")["replication"]["last_in_step_at"]
-        )
+        for volume in self.volumes.values():
+            world.wait(
+                lambda at=f"/volumes/{volume}/replication": world.call("GET", at)["replication"]["last_in_step_at"]
+            )
         world.settle()
 
 
@@ -50,6 +52,7 @@ class Create:
     """A volume of some source: available with its content, or in error with nothing left; then deleted without trace."""
 
     outcomes = {"available"}
+    background = ()
 
     def __init__(self, name: str, volume_type: str, content: str, source, size: int = 1, outcomes=("available",)):
         self.name, self.volume_type, self.content_sha, self.source, self.size = (
@@ -94,6 +97,8 @@ class Verb:
     """Something done to a volume of its own, that holds the payload."""
 
     outcomes = {"done"}
+    background: tuple[str, ...] = ()
+    """The places that workers pass by themselves now and then, and that this scenario is about."""
 
     def __init__(self, name: str, backend: str):
         self.name, self.backend = name, backend
@@ -138,11 +143,10 @@ class Delete(Verb):
     """A volume with all that hangs on it."""
 
     def prepare(self, world, base):
-        state = {"volume": self.clone(world, base, "replicated" if self.backend == "sim" else None)}
+        state = {"volume": self.clone(world, base, f"replicated-{self.backend}")}
         state["snapshot"] = world.made("snapshots", volume_id=state["volume"], name=fresh())
-        if self.backend == "sim":
-            world.request_refresh(state["volume"])
-            world.settle()
+        world.request_refresh(state["volume"])
+        world.settle()
         return state
 
     def ask(self, world, base, state):
@@ -305,7 +309,7 @@ class RefreshReplica(Verb):
 
     def outcome(self, world, base, state):
         assert self.in_step_at(world, state)
-        copy = world.made("volumes", size=1, source_replica=state["volume"], name=fresh(), volume_type="sim")
+        copy = world.made("volumes", size=1, source_replica=state["volume"], name=fresh(), volume_type=self.backend)
         assert world.content(copy) == PAYLOAD_SHA
         world.remove("volumes", copy)
         return super().outcome(world, base, state)
@@ -321,6 +325,202 @@ class RequestRefresh(RefreshReplica):
         world.wait(lambda: self.in_step_at(world, state))
 
 
+class Attached(Verb):
+    """Something done to a volume that is connected."""
+
+    def prepare(self, world, base):
+        state = super().prepare(world, base)
+        body = {"attachment": {"volume_uuid": state["volume"], "connector": CONNECTOR}}
+        attachment = world.call("POST", "/attachments", body)["attachment"]["id"]
+        world.call("POST", f"/attachments/{attachment}/action", {"os-complete": None})
+        return {**state, "attachment": attachment}
+
+    def outcome(self, world, base, state):
+        world.call("DELETE", f"/attachments/{state['attachment']}")
+        return super().outcome(world, base, state)
+
+
+class LiveSnapshot(Attached, CreateSnapshot):
+    pass
+
+
+class LiveExtend(Attached, Extend):
+    def outcome(self, world, base, state):
+        outcome = super().outcome(world, base, state)
+        assert self.is_asked(world, base, state)
+        return outcome
+
+
+class Restart(Attached):
+    """Worker and export daemon die; what was attached can be reached again."""
+
+    background = ("take_slot", "take_up", "restore_exports")
+
+    def ask(self, world, base, state):
+        world.kill_export_daemons()
+        world.kill("worker")
+        world.wait(lambda: self.is_reached(world, state))
+
+    def again(self, world, base, state):
+        pass
+
+    def is_reached(self, world, state):
+        info = world.call("GET", f"/attachments/{state['attachment']}")["attachment"]["connection_info"]
+        with contextlib.suppress(OSError):
+            with NbdClient(info["uri"]) as client:
+                return client.read(len(PAYLOAD), 0) == PAYLOAD
+        return False
+
+    def outcome(self, world, base, state):
+        world.wait(lambda: self.is_reached(world, state))
+        return super().outcome(world, base, state)
+
+
+class Rounds(Verb):
+    """The worker says what it has room for."""
+
+    background = ("report_pools",)
+
+    def ask(self, world, base, state):
+        before = world.reports()
+        world.wait(lambda: world.reports() > before)
+
+    def again(self, world, base, state):
+        pass
+
+
+class Upload:
+    """An image gets its data; one whose upload was cut short gets it by another."""
+
+    outcomes = {"active"}
+    background = ()
+
+    def __init__(self, name):
+        self.name = name
+
+    def prepare(self, world, base):
+        return {"image": world.new_image()}
+
+    def ask(self, world, base, state):
+        world.upload(state["image"], PAYLOAD)
+
+    def again(self, world, base, state):
+        if world.image_status(state["image"]) != "active":
+            self.ask(world, base, state)
+
+    def outcome(self, world, base, state):
+        world.wait(lambda: world.image_status(state["image"]) == "active")
+        volume = world.made("volumes", size=1, name=fresh(), imageRef=state["image"], volume_type="plain")
+        assert world.content(volume) == PAYLOAD_SHA
+        world.remove("volumes", volume)
+        return "active"
+
+    def clean(self, world, base, state):
+        pass
+
+
+class PurgeOrphan(Verb):
+    """What `doctor --fix` asks the owner for: an object without a row goes."""
+
+    def prepare(self, world, base):
+        state = super().prepare(world, base)
+        world.forget(state["volume"])
+        return state
+
+    def ask(self, world, base, state):
+        world.request_purge(self.backend, f"volume-{state['volume']}")
+
+    def again(self, world, base, state):
+        pass
+
+    def outcome(self, world, base, state):
+        return "done"  # that it is gone is what a look at the storage says
+
+    def clean(self, world, base, state):
+        pass
+
+
+class ReconcileExport(Attached):
+    """What `doctor --fix` asks the owner for: an attached volume is exported."""
+
+    def ask(self, world, base, state):
+        world.kill_export_daemons()
+        world.request_flow("reconcile_export", state["volume"])
+
+    def again(self, world, base, state):
+        pass
+
+
+class Undone:
+    """A verb that fails, so that what was begun is undone; killed meanwhile, it fails again."""
+
+    background = ()
+
+    def __init__(self, name: str, verb: str, deed: Verb, status: str, kind: str = "volumes"):
+        self.name, self.verb, self.deed, self.kind, self.outcomes = name, verb, deed, kind, {status}
+
+    def prepare(self, world, base):
+        return {**self.deed.prepare(world, base), "operations": world.count_operations()}
+
+    def ask(self, world, base, state):
+        world.fail(self.verb)
+        try:
+            self.deed.ask(world, base, state)
+        except ServiceUnavailable:
+            raise
+        except BreezeblockError as error:
+            if "has either erred" not in error.message:  # a storage's reasons are for the log
+                raise
+
+    def again(self, world, base, state):
+        if world.count_operations() == state["operations"]:
+            self.ask(world, base, state)
+
+    def outcome(self, world, base, state):
+        world.mend()
+        if self.kind == "replication":
+            return world.call("GET", f"/volumes/{state['volume']}/replication")["replication"]["status"]
+        (found,) = self.found(world, state, self.kind)
+        if self.verb not in ("delete_volume", "copy_image_to_volume"):
+            assert world.content(state["volume"]) == PAYLOAD_SHA, "another content"
+        return found["status"]
+
+    def found(self, world, state, kind):
+        listed = world.call("GET", f"/{kind}/detail?all_tenants=1&limit=1000")[kind]
+        return [one for one in listed if state["volume"] in (one["id"], one.get("volume_id"))]
+
+    def clean(self, world, base, state):
+        for attachment in self.found(world, state, "attachments"):
+            world.call("DELETE", f"/attachments/{attachment['id']}")
+        for backup in self.found(world, state, "backups"):
+            world.remove("backups", backup["id"])
+        for kind in ("snapshots", "volumes"):
+            for one in self.found(world, state, kind):
+                world.call("POST", f"/{kind}/{one['id']}/action", {"os-force_delete": None})
+                world.settle()
+        assert is_gone(world, "volumes", state["volume"])
+
+
+class DeleteAlone(Verb):
+    """A volume with nothing hanging on it."""
+
+    def ask(self, world, base, state):
+        world.client.call("DELETE", f"/volumes/{state['volume']}")
+
+
+UNDONE = [
+    Undone("undo-delete", "delete_volume", DeleteAlone("", "weak"), "error_deleting"),
+    Undone("undo-extend", "extend_volume", Extend("", "weak"), "error_extending"),
+    Undone("undo-snapshot", "create_snapshot", CreateSnapshot("", "weak"), "error", "snapshots"),
+    Undone("undo-delete_snapshot", "delete_snapshot", DeleteSnapshot("", "weak"), "error_deleting", "snapshots"),
+    Undone("undo-backup", "open_volume", CreateBackup("", "weak"), "error", "backups"),
+    Undone("undo-restore", "copy_image_to_volume", RestoreBackup("", "weak"), "error_restoring"),
+    Undone("undo-connect", "initialize_connection", Connect("", "weak"), "error_attaching", "attachments"),
+    Undone("undo-disconnect", "terminate_connection", Disconnect("", "weak"), "error_detaching", "attachments"),
+    Undone("undo-refresh", "update_replica", RefreshReplica("", "weak"), "error", "replication"),
+]
+
+
 def of_cached_image(world: World, base: Base) -> dict[str, Any]:
     image = world.image()
     filler = world.made("volumes", size=1, name=fresh(), imageRef=image, volume_type="sim")
@@ -328,7 +528,7 @@ def of_cached_image(world: World, base: Base) -> dict[str, Any]:
     return {"imageRef": image}
 
 
-ALL: list[Create | Verb] = [
+ALL: list[Create | Verb | Upload | Undone] = [
     Create("raw", "sim", EMPTY_SHA, lambda w, b: {}),
     Create("raw-dir", "dir", EMPTY_SHA, lambda w, b: {}),
     Create("snap", "sim", PAYLOAD_SHA, lambda w, b: {"snapshot_id": b.snapshots["sim"]}),
@@ -336,12 +536,14 @@ ALL: list[Create | Verb] = [
     Create("source_vol", "sim", PAYLOAD_SHA, lambda w, b: {"source_volid": b.volumes["sim"]}),
     Create("source_vol-dir", "dir", PAYLOAD_SHA, lambda w, b: {"source_volid": b.volumes["dir"]}),
     Create("source_replica", "sim", PAYLOAD_SHA, lambda w, b: {"source_replica": b.volumes["sim"]}),
+    Create("source_replica-dir", "dir", PAYLOAD_SHA, lambda w, b: {"source_replica": b.volumes["dir"]}),
     Create("backup", "sim", PAYLOAD_SHA, lambda w, b: {"backup_id": b.backup}),
     Create("backup-dir", "dir", PAYLOAD_SHA, lambda w, b: {"backup_id": b.backup}),
     Create("driver_clone", "cloning", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}),
-    Create("driver_clone-dir", "dir", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}),
+    Create("driver_clone-dir", "dir", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}),
     Create("image_volume", "sim", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image_volume}),
     Create("cached-fill", "sim", PAYLOAD_SHA, lambda w, b: {"imageRef": w.image()}),
+    Create("cached-fill-dir", "dir", PAYLOAD_SHA, lambda w, b: {"imageRef": w.image()}),
     Create("cached-hit", "sim", PAYLOAD_SHA, of_cached_image),
     Create("download", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}, size=2),
     Create("download-qcow2", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}),
@@ -353,6 +555,8 @@ ALL: list[Create | Verb] = [
     Extend("extend-dir", "dir"),
     CreateSnapshot("snapshot", "sim"),
     CreateSnapshot("snapshot-dir", "dir"),
+    LiveSnapshot("snapshot-attached", "dir"),
+    LiveExtend("extend-attached", "dir"),
     DeleteSnapshot("delete_snapshot", "sim"),
     DeleteSnapshot("delete_snapshot-dir", "dir"),
     CreateBackup("create_backup", "sim"),
@@ -364,6 +568,14 @@ ALL: list[Create | Verb] = [
     Disconnect("disconnect", "sim"),
     Disconnect("disconnect-dir", "dir"),
     RefreshReplica("refresh_replica", "sim"),
+    RefreshReplica("refresh_replica-dir", "dir"),
     RequestRefresh("request_refresh", "sim"),
+    Restart("restart", "dir"),
+    Rounds("rounds", "sim"),
+    Upload("upload"),
+    PurgeOrphan("purge_orphan", "sim"),
+    PurgeOrphan("purge_orphan-dir", "dir"),
+    ReconcileExport("reconcile_export", "dir"),
+    *UNDONE,
 ]
 SCENARIOS = {one.name: one for one in ALL}

@@ -2,8 +2,11 @@
 
 import contextlib
 import hashlib
+import http.client
+import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -24,12 +27,22 @@ from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.drivers.registry import open_driver
 from breezeblock.errors import ServiceUnavailable
 from breezeblock.exports.nbd import NbdExports
+from breezeblock.flows import reconcile
 from breezeblock.model.states import PASSING
-from scripts.service import ServiceFailed
+from breezeblock.services.doctor.examine import examine
+from scripts.chaos.content import digest_of
+from scripts.service import ServiceFailed, export_daemons
 from tests.processes import Server, free_port
 
 PROGRAM = Path(sys.executable).with_name("breezeblock")
-BACKENDS = ("sim", "plain", "cloning", "flaky", "spare", "broken", "dir")
+BACKENDS = ("sim", "plain", "cloning", "flaky", "spare", "broken", "weak", "dir")
+FAILING = (
+    "create_snapshot delete_snapshot extend_volume delete_volume initialize_connection terminate_connection "
+    "update_replica copy_image_to_volume open_volume"
+).split()
+"""The verbs that fail on the backend `weak` while a scenario wants them to."""
+
+FAILURES = 20
 SECONDS = 60
 LOOK_SECONDS = 0.02
 CONF = """
@@ -39,6 +52,7 @@ host = here
 osapi_volume_listen_port = {port}
 allowed_direct_url_schemes = cinder
 backend_stats_polling_interval = 5
+replica_refresh_interval = 100000
 [database]
 connection = {database_url}
 [sim]
@@ -63,12 +77,20 @@ simulated_capacity_gb = 500
 [broken]
 volume_driver = simulated
 simulated_failures = create_volume:error:200
+[weak]
+volume_driver = simulated
+simulated_replication = true
+simulated_failures = {failures}
 [dir]
 volume_driver = directory
 directory_path = {volumes}
+replication_device = {volumes}-replicas
 """
-TYPES = {name: {"volume_backend_name": name} for name in ("sim", "plain", "cloning", "broken", "dir", "pair")} | {
-    "replicated": {"volume_backend_name": "sim", "replication_enabled": "<is> True"}
+TYPES = {
+    name: {"volume_backend_name": name} for name in ("sim", "plain", "cloning", "broken", "weak", "dir", "pair")
+} | {
+    f"replicated-{name}": {"volume_backend_name": name, "replication_enabled": "<is> True"}
+    for name in ("sim", "weak", "dir")
 }
 PAYLOAD = random.Random(3).randbytes((5 << 20) + 4096)  # 6 pieces of an image, 2 chunks of a backup
 PAYLOAD_SHA = hashlib.sha256(PAYLOAD).hexdigest()
@@ -87,9 +109,16 @@ class World:
         self.port = free_port()
         url = database_url or f"sqlite:///{self.data_dir / 'breezeblock.db'}"
         conf = CONF.format(
-            backends=", ".join(BACKENDS), port=self.port, database_url=url, volumes=self.data_dir / "volumes"
+            backends=", ".join(BACKENDS),
+            port=self.port,
+            database_url=url,
+            volumes=self.data_dir / "volumes",
+            failures=", ".join(f"{verb}:error:{FAILURES}" for verb in FAILING),
         )
         (self.data_dir / "breezeblock.conf").write_text(conf)
+        self._faults = self.data_dir / "simulated-weak" / "faults"
+        self._faults.mkdir(parents=True)
+        self.mend()
         self.log = directory / "log"
         self.stopping = False
         self.kills = 0
@@ -146,6 +175,19 @@ class World:
     def kill(self, role: str) -> None:
         with self._lock:
             self._servers[role].kill()
+
+    # failing
+
+    def mend(self) -> None:
+        """No verb fails on `weak`: all its failures have been."""
+        for number in range(len(FAILING)):
+            for time_ in range(FAILURES):
+                (self._faults / f"failure-{number}-{time_}").touch()
+
+    def fail(self, verb: str) -> None:
+        """A verb fails on `weak` from now on."""
+        for path in self._faults.glob(f"failure-{FAILING.index(verb)}-*"):
+            path.unlink()
 
     # arming
 
@@ -224,28 +266,43 @@ class World:
 
     def image(self, disk_format: str = "raw", location: str | None = None) -> str:
         """An image with the payload; with a location of its own where told."""
-        import http.client
-        import json
-
-        content = PAYLOAD if disk_format == "raw" else self._qcow2()
-        image_id = str(uuid.uuid4())
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
-        body = {"id": image_id, "name": image_id, "disk_format": disk_format, "container_format": "bare"}
-        for method, path, sent, kind in (
-            ("POST", "", json.dumps(body).encode(), "application/json"),
-            ("PUT", f"/{image_id}/file", content, "application/octet-stream"),
-        ):
-            connection.request(method, f"/image/v2/images{path}", sent, {"Content-Type": kind})
-            answer = connection.getresponse()
-            told = answer.read()
-            if answer.status >= 300:
-                raise ServiceFailed(told.decode(errors="replace"))
-        connection.close()
+        image_id = self.new_image(disk_format)
+        self.upload(image_id, PAYLOAD if disk_format == "raw" else self._qcow2())
         if location:
             with self.database.begin() as changing:
                 changed = sa.update(tables.images).where(tables.images.c.id == image_id)
                 changing.execute(changed.values(locations=[{"url": location, "metadata": {}}]))
         return image_id
+
+    def new_image(self, disk_format: str = "raw") -> str:
+        """An image without data."""
+        image_id = str(uuid.uuid4())
+        body = {"id": image_id, "name": image_id, "disk_format": disk_format, "container_format": "bare"}
+        self._images("POST", "", json.dumps(body).encode(), "application/json")
+        return image_id
+
+    def upload(self, image_id: str, content: bytes) -> None:
+        """Give an image its data. Raises `ServiceUnavailable` when the API dies over it."""
+        self._images("PUT", f"/{image_id}/file", content, "application/octet-stream")
+
+    def image_status(self, image_id: str) -> str:
+        """The status of an image, from its row."""
+        with self.database.read() as connection:
+            query = sa.select(tables.images.c.status).where(tables.images.c.id == image_id)
+            return str(connection.execute(query).scalar_one())
+
+    def _images(self, method: str, path: str, sent: bytes, kind: str) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        try:
+            connection.request(method, f"/image/v2/images{path}", sent, {"Content-Type": kind})
+            answer = connection.getresponse()
+            told = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ServiceUnavailable(f"The API died: {error!r}") from error
+        finally:
+            connection.close()
+        if answer.status >= 300:
+            raise ServiceFailed(told.decode(errors="replace"))
 
     def _qcow2(self) -> bytes:
         raw, made = self.data_dir.parent / "payload.raw", self.data_dir.parent / "payload.qcow2"
@@ -256,39 +313,51 @@ class World:
 
     def request_refresh(self, volume_id: str) -> None:
         """What the worker's rounds ask for when a replica is old."""
+        self.request_flow("refresh_replica", volume_id)
+
+    def request_purge(self, backend: str, name: str) -> None:
+        """What `doctor --fix` asks for when it finds an orphan."""
+        with self.database.begin() as connection:
+            context, host = admin_context(), self.settings.backend(backend).backend
+            reconcile.request_purge(connection, context, str(uuid.uuid4()), host, name, replica=False)
+
+    def request_flow(self, flow: str, volume_id: str) -> None:
+        """A flow about a volume, as nobody asks for it by the API."""
         with self.database.begin() as connection:
             operations.request_flow(
                 connection,
                 admin_context(),
-                "refresh_replica",
+                flow,
                 operation_id=str(uuid.uuid4()),
                 resource=volumes.get(connection, volume_id),
                 arguments={"volume_id": volume_id},
             )
 
+    def forget(self, volume_id: str) -> None:
+        """Lose the row of a volume that lies on the storage."""
+        with self.database.begin() as connection:
+            volumes.remove(connection, volume_id)
+
     # looking
+
+    def count_operations(self) -> int:
+        """How many were ever asked for."""
+        with self.database.read() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(tables.operations)).scalar_one()
+
+    def reports(self) -> str:
+        """When the worker last said what it has room for."""
+        with self.database.read() as connection:
+            return str(connection.execute(sa.select(sa.func.min(tables.pools.c.updated_at))).scalar_one())
 
     def content(self, volume_id: str) -> str:
         """SHA-256 of the volume's bytes up to the last that is not zero, read by its driver."""
         with self.database.read() as connection:
             volume = volumes.get(connection, volume_id)
-        digest, pending = hashlib.sha256(), 0
         driver = self.drivers[(volume.host or "").partition("@")[2].partition("#")[0]]
         with driver.open_volume(volume) as source:
             assert source.size == volume.size_bytes, (source.size, volume.size)
-            for extent in source.extents():
-                if not extent.data:
-                    pending += extent.length
-                    continue
-                for offset in range(extent.offset, extent.offset + extent.length, 1 << 20):
-                    data = source.pread(min(1 << 20, extent.offset + extent.length - offset), offset)
-                    kept = data.rstrip(b"\0")
-                    if kept:
-                        digest.update(bytes(pending))
-                        digest.update(kept)
-                        pending = 0
-                    pending += len(data) - len(kept)
-        return digest.hexdigest()
+            return digest_of(source)
 
     def complaints(self) -> list[str]:
         """All that is not as it should be when nothing runs: passing states, and storage that no row knows or misses."""
@@ -304,30 +373,38 @@ class World:
             if connection.execute(sa.select(sa.func.count()).select_from(tables.flow_checkpoints)).scalar_one():
                 found.append("checkpoints are left")
             known: dict[str, set[str]] = {name: set() for name in BACKENDS}
+            half_deleted: set[str] = set()
             for table, prefix in ((tables.volumes, "volume"), (tables.snapshots, "snapshot")):
                 for row_id, host, status in connection.execute(sa.select(table.c.id, table.c.host, table.c.status)):
+                    backend = host.partition("@")[2].partition("#")[0]
                     if status != "error":
-                        known[host.partition("@")[2].partition("#")[0]].add(f"{prefix}-{row_id}")
+                        known[backend].add(f"{prefix}-{row_id}")
+                    if status == "error_deleting":
+                        half_deleted.add(f"{prefix}-{row_id}")
             kept = {f"backup-{row.id}" for row in connection.execute(sa.select(tables.backups.c.id))}
         for name, driver in self.drivers.items():
             there = set(driver.list_objects())
             found += [f"{name} has {one}, which no row knows" for one in sorted(there - known[name])]
-            found += [f"{name} misses {one}" for one in sorted(known[name] - there)]
+            found += [f"{name} misses {one}" for one in sorted(known[name] - there - half_deleted)]
         store = self.data_dir / "backups"
         stored = set(os.listdir(store)) if store.exists() else set()
         found += [f"the backup store has {one}, which no row knows" for one in sorted(stored - kept)]
         return found
 
+    def examined(self) -> list[str]:
+        """What an examination finds, made in this process: it is asked after every kill."""
+        return [f"doctor: {one.resource} {one.id} {one.wrong}" for one in examine(self.settings, self.database)]
+
     def doctor(self) -> list[str]:
         """What `breezeblock doctor` finds."""
-        from breezeblock.cli.main import COMMANDS
-
-        if "doctor" not in COMMANDS:
-            return []
-        run = subprocess.run(
-            [PROGRAM, "doctor", "--data-dir", self.data_dir], capture_output=True, text=True, check=False
-        )
+        argv: list[str | Path] = [PROGRAM, "doctor", "--data-dir", self.data_dir]
+        run = subprocess.run(argv, capture_output=True, text=True, check=False)
         return [f"doctor: {run.stdout}{run.stderr}"] if run.returncode else []
+
+    def kill_export_daemons(self) -> None:
+        """All of them."""
+        for pid in export_daemons(self.data_dir):
+            os.kill(pid, signal.SIGKILL)
 
 
 def attempt(call) -> bool:

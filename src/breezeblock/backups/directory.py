@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import zstandard
 
+from breezeblock import killpoints
 from breezeblock.errors import BackendNotFound, BackendOutOfSpace, DriverError
 
 CHUNK_BYTES = 4 << 20
@@ -87,6 +88,7 @@ class DirectoryStore:
         folder = self._folder(backup_id)
         (folder / "manifest.json").unlink(missing_ok=True)
         if folder.exists():
+            killpoints.reached("between_removals")
             shutil.rmtree(folder)
 
     def _folder(self, backup_id: str) -> Path:
@@ -103,7 +105,9 @@ def _write_durably(path: Path, content: bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise BackendOutOfSpace(f"The backup store cannot take {path.name}: {error.strerror}") from error
+    killpoints.reached("before_publish")
     temporary.rename(path)
+    killpoints.reached("after_publish")
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

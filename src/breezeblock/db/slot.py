@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from breezeblock import lease, process
+from breezeblock import killpoints, lease, process
 from breezeblock.db import tables
 from breezeblock.lockfile import EXIT_LOST_SLOT
 from breezeblock.model import clock
@@ -141,7 +141,10 @@ class Slot:
         if not (self._lock(session) and self._last_owner_ended(session)):
             return False
         began = lease.now()
-        self.epoch = self._raise_epoch(session)
+        with killpoints.within("take_slot", anew=True):
+            killpoints.reached("before_epoch")
+            self.epoch = self._raise_epoch(session)
+            killpoints.reached("after_epoch")
         self._lease = lease.Lease()
         self._lease.renew(began + ALIVE_SECONDS)
         self._watcher.start()

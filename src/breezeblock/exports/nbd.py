@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
+from breezeblock import killpoints
 from breezeblock.errors import BackendNotFound, BackendTransient, BreezeblockError, ConfigError, InvalidInput
 from breezeblock.exports.daemon import SUFFIXES, ExportDaemon, digest_of
 from breezeblock.exports.disk import DiskFile, RemoteDisk
@@ -74,7 +75,9 @@ class NbdExports:
             try:
                 # the link first: it tells the next process which daemon to ask, whatever happens to this one
                 self._link(name, daemon)
+                killpoints.reached("before_serve")
                 daemon.export(name, disk, writable)
+                killpoints.reached("after_serve")
             except DaemonGone as error:
                 self._bury(daemon)
                 if last:
@@ -98,6 +101,7 @@ class NbdExports:
         Raises `BackendInUse` while a client is connected, unless `force` cuts it off.
         """
         self._ask(name, lambda daemon: daemon.withdraw(name, force))
+        killpoints.reached("after_withdraw")
         self._leave(name)
 
     def exported(self) -> list[str]:

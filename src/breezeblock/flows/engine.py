@@ -329,7 +329,7 @@ class Engine:
                 self._stopping.wait(1.0)
 
     def _take_up(self) -> None:
-        with self._backend.database.begin() as connection:
+        with killpoints.within("take_up", anew=True), self._backend.database.begin() as connection:
             operations.count_attempt(connection, self._backend.slot)
 
     def _dispatch(self) -> None:
@@ -406,7 +406,8 @@ class Engine:
             self._undo(flow, kind, request, error)
         else:
             if not flow.ended:
-                with flow.ending() as connection:  # what it was about is gone already
+                # what it was about is gone already
+                with killpoints.within(request.flow, anew=True), flow.ending() as connection:
                     outbox.end_open(connection, flow.id, "end")
         return flow.handed_over
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from breezeblock import killpoints
 from breezeblock.context import RequestContext
 from breezeblock.db import images
 from breezeblock.db.connect import Database
@@ -265,7 +266,9 @@ class LocalCatalog:
             "updated_at": clock.now(),
         }
         try:
+            killpoints.reached("before_publish")
             part.rename(self._directory / image.id)
+            killpoints.reached("after_publish")
             files.sync_directory(self._directory)
             self._move(image.id, changes, "saving", "it was deleted while its data came")
         except BaseException:

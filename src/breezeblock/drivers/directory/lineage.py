@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from breezeblock import commands
+from breezeblock import commands, killpoints
 from breezeblock.drivers.contract import Rewrite
 from breezeblock.drivers.directory import durable, qcow2, reflink
 from breezeblock.drivers.directory.bases import Bases
@@ -63,6 +63,7 @@ class Lineage:
             self._bases.release(record.base, name)
             if record.switching is not None:
                 self._bases.release(record.switching.base, name)
+            killpoints.reached("between_removals")
         self._store.sweep(name)
 
     def remove(self, name: str) -> None:

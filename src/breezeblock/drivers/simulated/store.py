@@ -127,6 +127,7 @@ class Store:
             with suppress(FileNotFoundError):
                 self._path(name, RECORD).unlink()
                 self._sync()
+                killpoints.reached("between_removals")
             for suffix in (NEW_RECORD, *SLOTS):
                 self._path(name, suffix).unlink(missing_ok=True)
 
