@@ -508,7 +508,20 @@ class DeleteAlone(Verb):
         world.client.call("DELETE", f"/volumes/{state['volume']}")
 
 
-UNDONE = [
+class UndoneFill(Create):
+    """A create of an image whose bytes the storage does not take, neither into its cache nor into the volume."""
+
+    def ask(self, world, base, state):
+        world.fail("copy_image_to_volume")
+        super().ask(world, base, state)
+
+    def outcome(self, world, base, state):
+        world.mend()
+        return super().outcome(world, base, state)
+
+
+UNDONE: list[Create | Undone] = [
+    UndoneFill("undo-fill", "weak", "", lambda w, b: {"imageRef": w.image()}, outcomes=("error",)),
     Undone("undo-delete", "delete_volume", DeleteAlone("", "weak"), "error_deleting"),
     Undone("undo-extend", "extend_volume", Extend("", "weak"), "error_extending"),
     Undone("undo-snapshot", "create_snapshot", CreateSnapshot("", "weak"), "error", "snapshots"),
