@@ -351,6 +351,30 @@ class LiveExtend(Attached, Extend):
         return outcome
 
 
+class UploadImage(Verb):
+    """An image is made of a volume; a volume of that has its content."""
+
+    def ask(self, world, base, state):
+        state.setdefault("operations", world.count_operations())
+        wanted = {"image_name": f"of-{state['volume']}", "disk_format": "qcow2", "container_format": "bare"}
+        body = {"os-volume_upload_image": {**wanted, "force": True}}
+        world.client.call("POST", f"/volumes/{state['volume']}/action", body)
+
+    def is_asked(self, world, base, state):
+        return world.count_operations() > state["operations"]
+
+    def outcome(self, world, base, state):
+        image = world.image_of(f"of-{state['volume']}")
+        copy = world.made("volumes", size=1, name=fresh(), imageRef=image, volume_type="plain")
+        assert world.content(copy) == PAYLOAD_SHA
+        world.remove("volumes", copy)
+        return super().outcome(world, base, state)
+
+
+class LiveUpload(Attached, UploadImage):
+    pass
+
+
 class Restart(Attached):
     """Worker and export daemon die; what was attached can be reached again."""
 
@@ -528,6 +552,7 @@ UNDONE: list[Create | Undone] = [
     Undone("undo-delete_snapshot", "delete_snapshot", DeleteSnapshot("", "weak"), "error_deleting", "snapshots"),
     Undone("undo-backup", "open_volume", CreateBackup("", "weak"), "error", "backups"),
     Undone("undo-restore", "copy_image_to_volume", RestoreBackup("", "weak"), "error_restoring"),
+    Undone("undo-upload", "open_volume", LiveUpload("", "weak"), "in-use"),
     Undone("undo-connect", "initialize_connection", Connect("", "weak"), "error_attaching", "attachments"),
     Undone("undo-disconnect", "terminate_connection", Disconnect("", "weak"), "error_detaching", "attachments"),
     Undone("undo-refresh", "update_replica", RefreshReplica("", "weak"), "error", "replication"),
@@ -585,7 +610,9 @@ ALL: list[Create | Verb | Upload | Undone] = [
     RequestRefresh("request_refresh", "sim"),
     Restart("restart", "dir"),
     Rounds("rounds", "sim"),
-    Upload("upload"),
+    Upload("image_data"),
+    UploadImage("upload_image", "sim"),
+    LiveUpload("upload_image-attached", "dir"),
     PurgeOrphan("purge_orphan", "sim"),
     PurgeOrphan("purge_orphan-dir", "dir"),
     ReconcileExport("reconcile_export", "dir"),

@@ -291,6 +291,13 @@ class World:
             query = sa.select(tables.images.c.status).where(tables.images.c.id == image_id)
             return str(connection.execute(query).scalar_one())
 
+    def image_of(self, name: str) -> str:
+        """The id of the one image of that name that has its data."""
+        table = tables.images
+        with self.database.read() as connection:
+            query = sa.select(table.c.id).where(table.c.name == name, table.c.status == "active")
+            return str(connection.execute(query).scalar_one())
+
     def _images(self, method: str, path: str, sent: bytes, kind: str) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         try:
