@@ -48,6 +48,9 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("image_conversion_dir", help="Where an image is put while it is converted. Default: in the data dir."),
     cfg.BoolOpt("enable_force_upload", default=True, help="Let a volume in use be uploaded to an image, with force."),
     cfg.ListOpt("vmdk_allowed_types", default=["streamOptimized", "monolithicSparse"], help="VMDK types accepted."),
+    cfg.StrOpt(
+        "local_key_path", help="Directory of the keys of encrypted volumes. Default: keys in the data directory."
+    ),
     cfg.StrOpt("cinder_internal_tenant_project_id", default=INTERNAL_PROJECT, help="Owner of the image-volume cache."),
     cfg.StrOpt("cinder_internal_tenant_user_id", default="breezeblock", help="User of the image-volume cache."),
     cfg.IntOpt("quota_volumes", default=1000, min=-1, help="Volumes of a project; -1 is without limit."),

@@ -247,6 +247,8 @@ def _valid_body(route):
         "/types/{id}": {"volume_type": {"name": "y"}},
         "/types/{id}/extra_specs": {"extra_specs": {"k": "v"}},
         "/types/{id}/extra_specs/{key}": {"k": "v"},
+        "/types/{id}/encryption": {"encryption": {"provider": "luks", "control_location": "front-end"}},
+        "/types/{id}/encryption/{key}": {"encryption": {"provider": "luks"}},
         "/attachments": {"attachment": {"volume_uuid": uuid}},
         "/attachments/{id}": {"attachment": {"connector": {"host": "h"}}},
         "/backups": {"backup": {"volume_id": uuid}},

@@ -10,10 +10,13 @@ import subprocess
 import msgspec
 import pytest
 
-from breezeblock.db import moves, volumes
+from breezeblock.db import migrate, moves, volumes
+from breezeblock.keys.store import passphrase
 from breezeblock.model import clock
 from breezeblock.model.image import Image, ImageLocation
 from breezeblock.model.volume import Volume
+from breezeblock.services.encryption import create_encryption
+from tests import encrypted
 from tests.cloud import MEMBER, Cloud
 
 LOCATION = (
@@ -99,12 +102,9 @@ def watch(cloud):
     cloud.driver.faults.before = noting
 
 
-def zd2(cloud, encrypted=False, **wanted):
+def zd2(cloud, **wanted):
     """Make the walkthrough's volume and return it settled."""
     volume = cloud.create(MEMBER, name="zd2", size=10, image_ref=IMAGE_ID, **wanted)
-    if encrypted:
-        with cloud.database.begin() as connection:
-            volumes.update(connection, volume.id, encryption_key_id="a key")
     with cloud.running():
         cloud.settled(volume.id)
     return cloud.volume(volume.id)
@@ -289,11 +289,13 @@ def test_no_internal_tenant_is_logged_and_goes_on(start, caplog):
     assert answers(cloud, volume)[2:4] == [("cached", "declined"), ("download", "made")]
 
 
-def test_an_encrypted_volume_is_never_a_clone_nor_written_in_plain(start):
-    """Rung 1 is skipped, 2 and 3 decline; a storage that cannot encrypt does not get the plain content either."""
+def test_an_encrypted_volume_is_never_a_clone_nor_written_in_plain(start, tmp_path):
+    """Rung 1 is skipped, 2 and 3 decline; what is downloaded is encrypted on its way."""
     cloud = start(default="allowed_direct_url_schemes = cinder", cache=True, clone=True)
     (cloud.driver.images / IMAGE_ID).write_bytes(CONTENT)
-    volume = zd2(cloud, encrypted=True)
+    specs = {"provider": "luks", "control_location": "front-end", "cipher": "aes-xts-plain64", "key_size": 256}
+    create_encryption(cloud.database, migrate.DEFAULT_TYPE_ID, **specs)
+    volume = zd2(cloud)
     told = reasons(cloud, volume)
     assert [step for step, outcome in answers(cloud, volume) if outcome == "declined"] == [
         "driver_clone",
@@ -302,9 +304,12 @@ def test_an_encrypted_volume_is_never_a_clone_nor_written_in_plain(start):
     ]
     assert all("encrypted" in told[step] for step in ("driver_clone", "image_volume", "cached"))
     assert "clone_image" not in {call.verb for call in cloud.driver.calls}
-    assert volume.status == "error"
-    assert "encrypt" in cloud.operations(volume.id)[0].message
-    assert list(cloud.driver.list_objects()) == []
+    assert volume.status == "available"
+    with cloud.driver.open_volume(volume) as source:
+        container = encrypted.dump(source, tmp_path / "container")
+    key = passphrase(cloud.backend.keys.get(volume.encryption_key_id))
+    assert encrypted.inside(container, key, len(CONTENT) // MIB + 1)[: len(CONTENT)] == CONTENT
+    assert list(encrypted.files_with(CONTENT[:64], cloud.driver.volumes.root)) == []
 
 
 def test_a_disk_larger_than_the_volume_leaves_nothing(start, tmp_path):

@@ -12,6 +12,7 @@ from breezeblock.api.handlers import (
     attachments,
     backends,
     backups,
+    encryption,
     events,
     extensions,
     images,
@@ -26,6 +27,7 @@ from breezeblock.api.handlers import (
 from breezeblock.api.handlers.metadata import MetadataHandlers
 from breezeblock.api.schemas import attachments as attachment_schemas
 from breezeblock.api.schemas import backups as backup_schemas
+from breezeblock.api.schemas import encryption as encryption_schemas
 from breezeblock.api.schemas import images as image_schemas
 from breezeblock.api.schemas import quota_sets as quota_schemas
 from breezeblock.api.schemas import snapshots as snapshot_schemas
@@ -36,6 +38,8 @@ ADMIN_ACTIONS = "volume_extension:volume_admin_actions"
 SNAPSHOT_ACTIONS = "volume_extension:snapshot_admin_actions"
 IMAGE_METADATA = "volume_extension:volume_image_metadata"
 EXTRA_SPECS = "volume_extension:types_extra_specs"
+TYPE_ENCRYPTION = "volume_extension:volume_type_encryption"
+VOLUME_ENCRYPTION = "volume_extension:volume_encryption_metadata"
 
 
 def _action(resource: str, action: str, handler: Handler, policy: str, **more: object) -> Route:
@@ -93,6 +97,8 @@ VOLUMES = [
     ),
     Route(method="DELETE", path="/volumes/{id}", handler=volumes.delete, policy="volume:delete", status=202),
     _get("/volumes/{id}/replication", volumes.replication, "breezeblock:replication_get"),
+    _get("/volumes/{id}/encryption", encryption.of_volume, VOLUME_ENCRYPTION),
+    _get("/volumes/{id}/encryption/{key}", encryption.one_of_volume, VOLUME_ENCRYPTION),
     _action("volumes", "os-extend", volume_actions.extend, "volume:extend", schema=volume_schemas.EXTEND),
     _action(
         "volumes",
@@ -242,6 +248,29 @@ TYPES = [
         path="/types/{id}/extra_specs/{key}",
         handler=volume_types.remove_spec,
         policy=f"{EXTRA_SPECS}:delete",
+        status=202,
+    ),
+    _get("/types/{id}/encryption", encryption.show, f"{TYPE_ENCRYPTION}:get"),
+    Route(
+        method="POST",
+        path="/types/{id}/encryption",
+        handler=encryption.create,
+        policy=f"{TYPE_ENCRYPTION}:create",
+        schema=encryption_schemas.CREATE,
+    ),
+    _get("/types/{id}/encryption/{key}", encryption.show_one, f"{TYPE_ENCRYPTION}:get"),
+    Route(
+        method="PUT",
+        path="/types/{id}/encryption/{key}",
+        handler=encryption.update,
+        policy=f"{TYPE_ENCRYPTION}:update",
+        schema=encryption_schemas.UPDATE,
+    ),
+    Route(
+        method="DELETE",
+        path="/types/{id}/encryption/{key}",
+        handler=encryption.delete,
+        policy=f"{TYPE_ENCRYPTION}:delete",
         status=202,
     ),
 ]

@@ -59,6 +59,8 @@ RULES: dict[str, frozenset[str]] = dict(
             "volume_extension:access_types_qos_specs_id volume_extension:types_extra_specs:create "
             "volume_extension:types_extra_specs:update volume_extension:types_extra_specs:delete "
             "volume_extension:types_extra_specs:read_sensitive "
+            "volume_extension:volume_type_encryption:create volume_extension:volume_type_encryption:get "
+            "volume_extension:volume_type_encryption:update volume_extension:volume_type_encryption:delete "
             "volume_extension:quotas:update volume_extension:quotas:delete volume_extension:services:index "
             "volume_extension:services:update scheduler_extension:scheduler_stats:get_pools "
             "breezeblock:event_get_all",

@@ -12,7 +12,7 @@ from breezeblock.db.tables import metadata, volume_types
 from breezeblock.errors import ConfigError, DatabaseUnavailable
 from breezeblock.model import clock
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration."""
 
 DEFAULT_TYPE_ID = "00000000-0000-4000-8000-000000000010"

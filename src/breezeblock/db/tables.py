@@ -135,6 +135,19 @@ volume_types = sa.Table(
     _text("updated_at"),
 )
 
+volume_type_encryptions = sa.Table(
+    "volume_type_encryptions",
+    metadata,
+    _text("volume_type_id", primary_key=True),
+    _text("encryption_id", required=True),
+    _text("provider", required=True),
+    _text("control_location", required=True),
+    _text("cipher"),
+    sa.Column("key_size", sa.Integer),
+    _text("created_at", required=True),
+    _text("updated_at"),
+)
+
 attachments = sa.Table(
     "attachments",
     metadata,
@@ -181,6 +194,7 @@ backups = sa.Table(
     _json("image_metadata"),
     _json("metadata"),
     _text("data_timestamp"),
+    _text("encryption_key_id"),
     _text("created_at", required=True),
     _text("updated_at"),
     sa.Index(None, "project_id", "created_at", "id"),

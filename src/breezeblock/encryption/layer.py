@@ -18,7 +18,7 @@ from breezeblock.commands import Limits
 from breezeblock.drivers.contract import BlockTarget
 from breezeblock.encryption.luks import HEADER_BYTES, SECTOR
 from breezeblock.errors import DriverError
-from breezeblock.exports.client import NbdWriter
+from breezeblock.exports.client import MOST_BYTES, NbdWriter
 from breezeblock.images.nbd_server import NbdServer
 
 _CPU_BYTES = 8 << 20
@@ -59,16 +59,20 @@ class EncryptingTarget:
     def keep(self, note: bytes) -> None:
         """Keeps nothing: a fill that was killed begins anew."""
 
-    def finish(self, end: int) -> None:
-        """Write the sectors that were written in part, and zeros wherever nothing was, up to the byte `end`."""
+    def finish(self, end: int, wait: Callable[[int], None] = lambda size: None) -> None:
+        """Write the sectors that were written in part, and zeros wherever nothing was, up to the byte `end`.
+
+        `wait(bytes)` goes before each MiB of zeros, and may raise.
+        """
         with self._errors():
             for sector, data in self._partial.items():
                 self._writer.write(bytes(data), sector * SECTOR)
                 self._note(sector * SECTOR, (sector + 1) * SECTOR)
             reached = 0
             for start, stop in [*sorted(self._written), (-(-end // SECTOR) * SECTOR,) * 2]:
-                if start > reached:
-                    self._writer.zero(reached, start - reached)
+                for at in range(reached, start, MOST_BYTES):
+                    wait(min(MOST_BYTES, start - at))
+                    self._writer.zero(at, min(MOST_BYTES, start - at))
                 reached = max(reached, stop)
             self._writer.finish()
 

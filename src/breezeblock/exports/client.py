@@ -33,9 +33,8 @@ class NbdWriter:
             self._socket.sendall(piece)
 
     def zero(self, offset: int, length: int) -> None:
-        """Have `length` bytes of zeros written."""
-        for start in range(0, length, MOST_BYTES):
-            self._ask(_ZEROES, offset + start, min(MOST_BYTES, length - start))
+        """Have at most `MOST_BYTES` of zeros written."""
+        self._ask(_ZEROES, offset, length)
 
     def finish(self) -> None:
         """Wait until all is written, and hang up."""

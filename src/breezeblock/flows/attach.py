@@ -41,7 +41,12 @@ def connect_volume(flow: Flow) -> None:
     with flow.explained("initialize_connection", host=connector.get("host")) as result:
         info = flow.driver.initialize_connection(volume, connector)
         result["driver_volume_type"] = info["driver_volume_type"]
-    data = {"access_mode": attachment.attach_mode, "volume_id": volume.id, "attachment_id": attachment.id}
+    data = {
+        "access_mode": attachment.attach_mode,
+        "volume_id": volume.id,
+        "attachment_id": attachment.id,
+        "encrypted": volume.encryption_key_id is not None,
+    }
     info = {**info, "data": {**info["data"], **data}}
     with flow.ending() as connection:
         attachments.update(

@@ -5,9 +5,11 @@ import msgspec
 from breezeblock.config import BackendSettings, Settings
 from breezeblock.db.connect import Database
 from breezeblock.drivers.contract import Driver
+from breezeblock.encryption.open import open_keys
 from breezeblock.flows.pace import Pace
 from breezeblock.flows.turns import CopyTurns
 from breezeblock.images.catalog import ImageCatalog
+from breezeblock.keys.store import KeyStore
 
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +20,7 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     driver: Driver
     database: Database
     images: ImageCatalog
+    keys: KeyStore
     copies: CopyTurns
     """Whose copy is next: no more than `max_parallel_copies` run at once."""
     pace: Pace | None
@@ -44,6 +47,7 @@ def make_backend(
         driver=driver,
         database=database,
         images=images,
+        keys=open_keys(settings),
         copies=CopyTurns(own.max_parallel_copies),
         pace=Pace(own.volume_copy_bps_limit) if own.volume_copy_bps_limit else None,
     )

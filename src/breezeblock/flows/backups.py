@@ -8,7 +8,8 @@ from sqlalchemy.engine import Connection
 from breezeblock import killpoints
 from breezeblock.backups.directory import CHUNK_BYTES, Chunk, DirectoryStore, Manifest
 from breezeblock.db import attachments, backups, moves, outbox, snapshots, volumes
-from breezeblock.drivers.contract import BlockSource, BlockTarget
+from breezeblock.drivers.contract import BlockSource, BlockTarget, Rewrite
+from breezeblock.flows import encrypting
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.model import clock
 from breezeblock.model.backup import Backup
@@ -30,6 +31,7 @@ def abandon_create(flow: Flow, error: BaseException) -> None:
     with flow.backend.database.read() as connection:
         backup = backups.get(connection, backup_id)
         volume = volumes.find(connection, backup.volume_id)
+    encrypting.forget_key(flow, backup.encryption_key_id)
     if volume is not None:
         flow.driver.delete_snapshot(moment_of(backup, volume))
     with flow.ending("failed", message_for_user(error)) as connection:
@@ -45,6 +47,7 @@ def create_backup(flow: Flow) -> None:
         backup = backups.get(connection, flow.arguments["backup_id"])
         volume = volumes.get(connection, backup.volume_id)
         kept = snapshots.get(connection, backup.snapshot_id) if backup.snapshot_id else None
+    encrypting.copy_key(flow, backup, volume)
     moment = kept or moment_of(backup, volume)
     if kept is None and not flow.passed("create_snapshot"):
         with flow.explained("create_snapshot", snapshot=moment.id):
@@ -96,14 +99,14 @@ def copy_out(flow: Flow, backup_id: str, source: BlockSource) -> int:
     return len(chunks)
 
 
-def copy_in(flow: Flow, backup_id: str, target: BlockTarget) -> None:
-    """Fill an empty target with a backup."""
+def copy_in(flow: Flow, backup_id: str, target: BlockTarget, rekey: Rewrite | None) -> None:
+    """Fill an empty target with a backup; one of an encrypted volume is put under another key on the way."""
     store = store_of(flow)
     manifest = store.manifest(backup_id)
     total = sum(chunk.length for chunk in manifest.chunks)
     done = 0
     paced = flow.paced(target)
-    for offset, content in store.read(backup_id, manifest):
+    for offset, content in encrypting.rewritten(store.read(backup_id, manifest), rekey):
         paced.pwrite(content, offset)
         done += len(content)
         flow.progress(done, total)
@@ -132,7 +135,8 @@ def restore_backup(flow: Flow) -> None:
     content = f"backup:{backup.id}:{flow.id}"
     flow.take_copy_turn(volume.project_id)
     with flow.explained("copy", backup=backup.id):
-        flow.driver.copy_image_to_volume(volume, content, lambda target: copy_in(flow, backup.id, target))
+        rekey = encrypting.rekeying(flow, volume, backup.encryption_key_id)
+        flow.driver.copy_image_to_volume(volume, content, lambda target: copy_in(flow, backup.id, target, rekey))
     with flow.ending() as connection:
         moves.move(
             connection,
@@ -156,8 +160,11 @@ def abandon_delete(flow: Flow, error: BaseException) -> None:
 @flow("delete_backup", abandon=abandon_delete)
 def delete_backup(flow: Flow) -> None:
     """Remove a backup from its store, then forget it."""
+    with flow.backend.database.read() as connection:
+        backup = backups.get(connection, flow.arguments["backup_id"])
     with flow.explained("delete"):
-        store_of(flow).delete(flow.arguments["backup_id"])
+        store_of(flow).delete(backup.id)
+    encrypting.forget_key(flow, backup.encryption_key_id)
     with flow.ending() as connection:
         backups.remove(connection, flow.arguments["backup_id"])
         outbox.end_open(connection, flow.id, "end", status="deleted")

@@ -12,8 +12,8 @@ import msgspec
 
 from breezeblock import killpoints
 from breezeblock.db import moves, outbox, volumes
-from breezeblock.errors import DriverError
-from breezeblock.flows import image_cache, reschedule
+from breezeblock.errors import DriverError, KeyManagerError
+from breezeblock.flows import encrypting, image_cache, reschedule
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.flows.made import Made
 from breezeblock.flows.sources import backup, image, raw, replica, snapshot, volume
@@ -42,7 +42,8 @@ def abandon(flow: Flow, error: BaseException) -> None:
     message = message_for_user(error)
     try:
         flow.driver.delete_volume(volume)
-    except DriverError as left:
+        encrypting.forget_key(flow, volume.encryption_key_id)
+    except (DriverError, KeyManagerError) as left:
         log.exception("volume %s: the remains of a failed create could not be removed", volume.id)
         message += f" What was made of it could not be removed: {left.message}"
     with flow.ending(state_after(error), message) as connection:
@@ -59,6 +60,7 @@ def create_volume(flow: Flow) -> None:
     spec: VolumeSpec = msgspec.convert(flow.arguments["spec"], VolumeSpec)
     flow.check_deadline()
     with killpoints.within(tag_of(spec)):
+        volume = encrypting.with_key(flow, volume)
         try:
             made = SOURCES[type(spec)](flow, volume, spec)
         except DriverError as error:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from breezeblock.db import image_cache, moves, outbox, snapshots, volumes
 from breezeblock.drivers.contract import Replicates
 from breezeblock.errors import BackendInUse
+from breezeblock.flows import encrypting
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.flows.replicas import being_refreshed
 from breezeblock.flows.upload_image import being_uploaded
@@ -44,6 +45,7 @@ def delete_volume(flow: Flow) -> None:
             flow.driver.delete_replica(volume)
     with flow.explained("delete_volume", volume=volume_id):
         flow.driver.delete_volume(volume)
+    encrypting.forget_key(flow, volume.encryption_key_id)
     with flow.ending() as connection:
         for snapshot in dying:
             snapshots.remove(connection, snapshot.id)

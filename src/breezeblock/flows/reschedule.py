@@ -6,6 +6,7 @@ import msgspec
 
 from breezeblock.db import operations, volumes
 from breezeblock.errors import BreezeblockError, DriverError, NoValidBackend
+from breezeblock.flows import encrypting
 from breezeblock.flows.engine import Flow
 from breezeblock.model import clock
 from breezeblock.model.operation import Answer
@@ -27,6 +28,7 @@ def elsewhere(flow: Flow, volume: Volume, error: DriverError) -> bool:
     wanted = msgspec.convert(flow.arguments["wanted"], Wanted)
     try:
         flow.driver.delete_volume(volume)
+        encrypting.forget_key(flow, volume.encryption_key_id)
     except BreezeblockError:
         log.exception(
             "volume %s: its remains on %s could not be removed, so it is not tried elsewhere", volume.id, volume.host

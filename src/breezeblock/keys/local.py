@@ -61,7 +61,10 @@ class LocalKeys:
         return name
 
     def _file(self, key_id: str) -> Path:
-        return self._root / str(uuid.UUID(key_id))
+        try:
+            return self._root / str(uuid.UUID(key_id))
+        except ValueError:
+            raise KeyManagerError(f"{key_id} is no id of a key kept here.") from None
 
     def _sync(self) -> None:
         fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)

@@ -30,5 +30,7 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
     image_metadata: dict[str, str] = {}
     metadata: dict[str, str] = {}
     data_timestamp: str | None = None
+    encryption_key_id: str | None = None
+    """Of a key of its own, by which what it holds of an encrypted volume is opened."""
     created_at: str
     updated_at: str | None = None

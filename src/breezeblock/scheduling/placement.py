@@ -27,6 +27,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     any_zone_instead: bool = False
     """Take any zone when no pool lies in those asked for (`allow_availability_zone_fallback`)."""
     backend: str | None = None
+    encrypted: bool = False
     not_in: frozenset[str] = frozenset()
     """Pools that were tried already."""
 
@@ -93,6 +94,8 @@ def why_not(pool: Pool, wanted: Wanted, promised: int) -> str | None:
         return f"the source lies on {wanted.backend}"
     if wanted.zones and pool.availability_zone not in wanted.zones:
         return f"it is in zone {pool.availability_zone}, asked was {' or '.join(wanted.zones)}"
+    if wanted.encrypted and not pool.capabilities.get("encryption_support"):
+        return "its driver holds no encrypted volumes"
     for key, spec in wanted.extra_specs.items():
         if key in NO_QUALITIES:
             continue

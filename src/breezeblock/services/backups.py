@@ -11,6 +11,7 @@ from breezeblock.db import backups, moves, operations, outbox, snapshots, volume
 from breezeblock.db.connect import Database
 from breezeblock.errors import InvalidInput, InvalidState
 from breezeblock.images.catalog import ImageCatalog
+from breezeblock.keys.store import name_for
 from breezeblock.model import clock
 from breezeblock.model.backup import Backup
 from breezeblock.model.volume import Volume
@@ -50,8 +51,9 @@ def create_backup(
             )
         quota.check(connection, settings, volume.project_id, backups=1, backup_gigabytes=volume.size)
         moves.move(connection, "volume", volume_id, "backup")
+        backup_id = str(uuid.uuid4())
         backup = Backup(
-            id=str(uuid.uuid4()),
+            id=backup_id,
             project_id=volume.project_id,
             user_id=context.user_id,
             volume_id=volume_id,
@@ -67,6 +69,7 @@ def create_backup(
             volume_bootable=volume.bootable,
             image_metadata=volume.image_metadata,
             metadata=metadata or {},
+            encryption_key_id=name_for(backup_id) if volume.encryption_key_id else None,
             created_at=clock.now(),
         )
         backups.insert(connection, backup)
@@ -108,6 +111,7 @@ def restore_backup(
             raise InvalidInput(
                 f"Invalid input received: volume size {volume.size} is too small to restore backup of size {backup.size}."
             )
+        _check_encryption(backup, volume)
         if volume.status != "available":
             raise InvalidState(f"Invalid volume: Volume to be restored to must be available, but is {volume.status}.")
         moves.move(connection, "backup", backup_id, "restore", restore_volume_id=volume_id)
@@ -115,6 +119,20 @@ def restore_backup(
         there = msgspec.structs.replace(backup, host=volume.backend)  # the worker that owns the volume does it
         _request(connection, context, "restore_backup", there, "restore.start", volume_id=volume_id)
     return backup, volume
+
+
+def _check_encryption(backup: Backup, volume: Volume) -> None:
+    """Cinder restores an encrypted backup only where the type is the same: another one may encrypt in another way."""
+    encrypted = (backup.encryption_key_id is not None, volume.encryption_key_id is not None)
+    if encrypted[0] != encrypted[1]:
+        raise InvalidInput(
+            "Invalid input received: Of the backup and the volume to be restored to one is encrypted and one is not."
+        )
+    if all(encrypted) and backup.volume_type_id != volume.volume_type_id:
+        raise InvalidInput(
+            f"Invalid input received: The encrypted backup {backup.id} can be restored to volumes of the type "
+            f"{backup.volume_type_id} only."
+        )
 
 
 def update_backup(database: Database, context: RequestContext, backup_id: str, **values: object) -> Backup:

@@ -36,6 +36,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     zone: str | None = None
     backend: str | None = None
     """The only `host@backend` that can make a volume of it."""
+    encryption_key_id: str | None = None
+    """Of the key that opens it, if it is encrypted."""
 
 
 def only_one(request: Request) -> None:
@@ -116,6 +118,7 @@ def _snapshot(connection: Connection, snapshot_id: str, project: str | None) -> 
         type_id=snapshot.volume_type_id,
         zone=volume.availability_zone if volume else None,
         backend=snapshot.host.partition("#")[0] if snapshot.host else None,
+        encryption_key_id=volume.encryption_key_id if volume else None,
     )
 
 
@@ -130,6 +133,7 @@ def _volume(connection: Connection, volume_id: str, project: str | None) -> Sour
         size=volume.size,
         size_is_default=True,
         type_id=volume.volume_type_id,
+        encryption_key_id=volume.encryption_key_id,
         zone=volume.availability_zone,
         backend=volume.backend,
     )
@@ -147,6 +151,7 @@ def _replica(connection: Connection, volume_id: str, project: str | None) -> Sou
         size=volume.size,
         size_is_default=True,
         type_id=volume.volume_type_id,
+        encryption_key_id=volume.encryption_key_id,
         zone=volume.availability_zone,
         backend=volume.backend,
     )
@@ -163,4 +168,5 @@ def _backup(connection: Connection, backup_id: str, project: str | None) -> Sour
         size=backup.size,
         size_is_default=True,
         type_id=backup.volume_type_id,
+        encryption_key_id=backup.encryption_key_id,
     )

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from breezeblock.config import Settings
-from breezeblock.db import tables, volume_types
+from breezeblock.db import tables, type_encryptions, volume_types
 from breezeblock.db.connect import Database
 from breezeblock.errors import Conflict, InvalidInput, InvalidState, NotFound
 from breezeblock.model import clock
@@ -34,46 +34,47 @@ def create_type(
 def update_type(database: Database, type_id: str, **values: Any) -> VolumeType:
     """Change name, description or is_public. Raises `NotFound`, `Conflict` where the name is taken."""
     with database.begin() as connection:
-        _of_id(connection, type_id)
+        of_id(connection, type_id)
         namesake = volume_types.find(connection, values["name"]) if "name" in values else None
         if namesake is not None and namesake.name == values["name"] and namesake.id != type_id:
             raise Conflict(f"Volume Type {values['name']} already exists.")
         volume_types.update(connection, type_id, **values)
-        return _of_id(connection, type_id)
+        return of_id(connection, type_id)
 
 
 def delete_type(database: Database, settings: Settings, type_id: str) -> None:
     """Delete a type. Raises `InvalidState` while volumes have it, `InvalidInput` for the default one."""
     with database.begin() as connection:
-        volume_type = _of_id(connection, type_id)
+        volume_type = of_id(connection, type_id)
         if volume_type.name == settings.default_volume_type:
             raise InvalidInput(f"The volume type {type_id} is the default volume type and cannot be deleted.")
-        _check_unused(connection, type_id, "Target volume type is still in use.")
+        check_unused(connection, type_id, "Target volume type is still in use.")
+        type_encryptions.remove(connection, type_id)
         volume_types.remove(connection, type_id)
 
 
 def set_extra_specs(database: Database, type_id: str, specs: dict[str, str]) -> VolumeType:
     """Add extra specs, or change their values. Raises `InvalidState` while volumes have the type."""
     with database.begin() as connection:
-        volume_type = _of_id(connection, type_id)
-        _check_unused(connection, type_id, "Volume Type is currently in use.")
+        volume_type = of_id(connection, type_id)
+        check_unused(connection, type_id, "Volume Type is currently in use.")
         volume_types.update(connection, type_id, extra_specs=volume_type.extra_specs | specs)
-        return _of_id(connection, type_id)
+        return of_id(connection, type_id)
 
 
 def remove_extra_spec(database: Database, type_id: str, key: str) -> None:
     """Remove an extra spec. Raises `NotFound`, `InvalidState` while volumes have the type."""
     with database.begin() as connection:
-        volume_type = _of_id(connection, type_id)
-        _check_unused(connection, type_id, "Volume Type is currently in use.")
+        volume_type = of_id(connection, type_id)
+        check_unused(connection, type_id, "Volume Type is currently in use.")
         if key not in volume_type.extra_specs:
             raise NotFound(f"Volume Type {type_id} has no extra specs with key {key}.")
         kept = {name: value for name, value in volume_type.extra_specs.items() if name != key}
         volume_types.update(connection, type_id, extra_specs=kept)
 
 
-def _of_id(connection: Connection, type_id: str) -> VolumeType:
-    """The type of that id, its row locked until the transaction ends."""
+def of_id(connection: Connection, type_id: str) -> VolumeType:
+    """The type of that id, its row locked until the transaction ends. Raises `NotFound`."""
     table = tables.volume_types
     connection.execute(sa.select(table.c.id).where(table.c.id == type_id).with_for_update())
     volume_type = volume_types.find(connection, type_id)
@@ -82,6 +83,7 @@ def _of_id(connection: Connection, type_id: str) -> VolumeType:
     return volume_type
 
 
-def _check_unused(connection: Connection, type_id: str, message: str) -> None:
+def check_unused(connection: Connection, type_id: str, message: str) -> None:
+    """Raises `InvalidState` with this message while volumes have the type."""
     if volume_types.in_use(connection, type_id):
         raise InvalidState(message)

@@ -10,8 +10,10 @@ from breezeblock.config import Settings
 from breezeblock.context import RequestContext
 from breezeblock.db import attachments, idempotency, moves, operations, outbox, snapshots, volume_types, volumes
 from breezeblock.db.connect import Database
+from breezeblock.encryption.luks import HEADER_BYTES
 from breezeblock.errors import BreezeblockError, InvalidInput, InvalidState, NoBackendYet
 from breezeblock.images.catalog import ImageCatalog
+from breezeblock.keys.store import name_for
 from breezeblock.model import clock
 from breezeblock.model.image import Image
 from breezeblock.model.sources import FromBackup, FromImage, Snap, SourceVol, tag_of
@@ -21,6 +23,7 @@ from breezeblock.scheduling import placement, quota
 from breezeblock.scheduling.admission import admit_volume, take_turn
 from breezeblock.scheduling.placement import Wanted
 from breezeblock.services import sources
+from breezeblock.services.encryption import of_new_volume
 from breezeblock.services.sources import Source
 
 FIRST_REPORT_SECONDS = 10.0
@@ -154,13 +157,15 @@ def _settle(
 ) -> _Plan:
     source = sources.of_image(image) if image else sources.resolve(connection, context, request)
     size = _size(request, source)
-    if image:
-        _check_image_fits(image, size)
     volume_type = _type_of(connection, settings, request, source)
+    encryption = of_new_volume(connection, volume_type, source, image)
+    if image:
+        _check_image_fits(image, size, HEADER_BYTES if encryption else 0)
     spec = source.spec
     replicated = volume_type.wants("replication_enabled")
+    volume_id = str(uuid.uuid4())
     draft = Volume(
-        id=str(uuid.uuid4()),
+        id=volume_id,
         project_id=context.project_id,
         user_id=context.user_id,
         name=request.name,
@@ -173,6 +178,7 @@ def _settle(
         image_id=spec.image_id if isinstance(spec, FromImage) else None,
         backup_id=spec.backup_id if isinstance(spec, FromBackup) else None,
         multiattach=volume_type.wants("multiattach"),
+        encryption_key_id=name_for(volume_id) if encryption else None,
         metadata=request.metadata,
         admin_metadata=_provisioning(volume_type),
         replication_status="enabled" if replicated else None,
@@ -184,6 +190,7 @@ def _settle(
         zones=_zones(settings, request, source, volume_type),
         any_zone_instead=settings.allow_availability_zone_fallback,
         backend=source.backend,
+        encrypted=encryption is not None,
     )
     return _Plan(draft=draft, source=source, wanted=wanted)
 
@@ -209,8 +216,11 @@ def _size(request: CreateVolume, source: Source) -> int:
     return request.size
 
 
-def _check_image_fits(image: Image, size: int) -> None:
-    """Cinder's checks of an image against a volume's size (volume_utils.check_image_metadata)."""
+def _check_image_fits(image: Image, size: int, header: int) -> None:
+    """Cinder's checks of an image against a volume's size (volume_utils.check_image_metadata).
+
+    The `header` bytes of an encrypted volume leave less room for it.
+    """
     if image.min_disk > size:
         raise InvalidInput(
             f"Invalid input received: Volume size {size}GB cannot be smaller than the image minDisk size {image.min_disk}GB."
@@ -219,6 +229,11 @@ def _check_image_fits(image: Image, size: int) -> None:
     if needed > size << 30:
         raise InvalidInput(
             f"Invalid input received: Size of specified image {-(-needed >> 30)}GB is larger than volume size {size}GB."
+        )
+    if needed + header > size << 30:
+        raise InvalidInput(
+            f"Invalid input received: The image's {needed} bytes and the {header} bytes of the LUKS header are larger "
+            f"than volume size {size}GB; ask for {size + 1}GB."
         )
 
 

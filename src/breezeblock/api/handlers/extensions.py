@@ -6,6 +6,12 @@ from breezeblock.api.call import Call
 from breezeblock.errors import NotFound
 
 _NAMED = {
+    "encryption": ("VolumeTypeEncryption", "2013-07-01T00:00:00+00:00", "Encryption support for volume types."),
+    "os-volume-encryption-metadata": (
+        "VolumeEncryptionMetadata",
+        "2013-07-10T00:00:00+00:00",
+        "Volume encryption metadata retrieval support.",
+    ),
     "backups": ("Backups", "2012-12-12T00:00:00+00:00", "Backups support."),
     "OS-SCH-HNT": ("SchedulerHints", "2013-04-18T00:00:00+00:00", "Pass arbitrary key/value pairs to the scheduler."),
     "os-admin-actions": ("AdminActions", "2012-08-25T00:00:00+00:00", "Enable admin actions."),

@@ -19,7 +19,7 @@ COLUMNS = (
         _table.c[name]
         for name in (
             "id status size object_count availability_zone container created_at updated_at name description "
-            "fail_reason volume_id snapshot_id data_timestamp project_id user_id parent_id"
+            "fail_reason volume_id snapshot_id data_timestamp project_id user_id parent_id encryption_key_id"
         ).split()
     ),
     sa.type_coerce(_table.c.metadata, sa.Text),
@@ -44,7 +44,8 @@ class BackupView:
         """All that this version tells of a backup."""
         (
             backup_id, status, size, object_count, zone, container, created_at, updated_at, name, description,
-            fail_reason, volume_id, snapshot_id, data_timestamp, project_id, user_id, parent_id, metadata, has_children,
+            fail_reason, volume_id, snapshot_id, data_timestamp, project_id, user_id, parent_id, key_id, metadata,
+            has_children,
         ) = row  # fmt: skip
         shown: dict[str, Any] = {
             "id": backup_id,
@@ -71,4 +72,6 @@ class BackupView:
             shown["metadata"] = msgspec.Raw(metadata)
         if self._version >= 56 and self._owner:
             shown["user_id"] = user_id
+        if self._version >= 64 and key_id is not None:
+            shown["encryption_key_id"] = key_id
         return shown

@@ -312,7 +312,6 @@ class DirectoryDriver:
             "export": parts.path.removeprefix("/"),
             "access_mode": "rw" if _is_writable(volume) else "ro",
             "volume_id": volume.id,
-            "encrypted": volume.encryption_key_id is not None,
         }
         return {"driver_volume_type": "nbd", "data": data}
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import msgspec
 
 from breezeblock.db import moves, verified_images, volumes
-from breezeblock.errors import DriverError
+from breezeblock.encryption.luks import HEADER_BYTES
+from breezeblock.flows import encrypting
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Made
 from breezeblock.images.checksum import expected
@@ -16,11 +17,10 @@ from breezeblock.model.volume import Volume
 
 
 def climb(flow: Flow, volume: Volume, image: Image) -> Made:
-    """Make an empty volume at the image's size, fill it, grow it to the size asked for. Status `downloading` meanwhile."""
-    if volume.encryption_key_id is not None:
-        raise DriverError(
-            f"Backend {flow.backend.name} cannot encrypt what it writes; the volume is not made in plain."
-        )
+    """Make an empty volume at the image's size, fill it, grow it to the size asked for. Status `downloading` meanwhile.
+
+    What goes into an encrypted volume is encrypted on the way.
+    """
     flow.take_copy_turn(volume.project_id)
     show_downloading(flow, volume, image)
     with prepared_image(flow, image, volume.size) as prepared:
@@ -69,13 +69,20 @@ def show_downloading(flow: Flow, volume: Volume, image: Image) -> None:
 
 def copy_in(flow: Flow, volume: Volume, prepared: PreparedImage) -> Made:
     """As `climb`, for an image that is ready; also used for the volume of a cache entry."""
-    needed = -(-prepared.facts.virtual_size // (1 << 30))
+    header = HEADER_BYTES if volume.encryption_key_id is not None else 0
+    needed = -(-(prepared.facts.virtual_size + header) // (1 << 30))
     small = msgspec.structs.replace(volume, size=min(volume.size, max(1, needed)))
     update = flow.driver.create_volume(small) or {}
     with flow.saving(step="download") as connection:
         volumes.update(connection, volume.id, **volumes.model_update_values(update))
     content = f"image:{prepared.image.id}:{version_of(prepared.image)}"
-    flow.driver.copy_image_to_volume(small, content, lambda target: prepared.fill(flow.paced(target), flow.progress))
+    fill = encrypting.inside(
+        flow,
+        volume,
+        lambda target: prepared.fill(flow.paced(target), flow.progress),
+        prepared.facts.virtual_size,
+    )
+    flow.driver.copy_image_to_volume(small, content, fill)
     if small.size < volume.size:
         flow.driver.extend_volume(small, volume.size)
     return Made(model_update=update)

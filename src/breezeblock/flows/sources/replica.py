@@ -3,6 +3,7 @@
 from breezeblock.db import volumes
 from breezeblock.drivers.contract import Replicates
 from breezeblock.errors import NotSupportedByBackend
+from breezeblock.flows import encrypting
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Made
 from breezeblock.model.sources import SourceReplica
@@ -17,5 +18,6 @@ def create(flow: Flow, volume: Volume, spec: SourceReplica) -> Made:
     with flow.explained("create_replica_test_volume", **given) as result:
         if not isinstance(flow.driver, Replicates):
             raise NotSupportedByBackend(f"Backend {flow.backend.name} keeps no replicas.")
-        result["model_update"] = update = flow.driver.create_replica_test_volume(volume, source) or {}
+        rekeyed = encrypting.rewriting(flow, volume, source.encryption_key_id)
+        result["model_update"] = update = flow.driver.create_replica_test_volume(volume, source, **rekeyed) or {}
     return Made(model_update=update, bootable=source.bootable, image_metadata=source.image_metadata)

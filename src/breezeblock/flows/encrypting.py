@@ -1,0 +1,125 @@
+"""What a flow does where a volume is encrypted: its key, made before anything is written under it and forgotten after
+that is gone, and its container. Each function leaves a plain volume as it is."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from breezeblock.db import backups, type_encryptions, volumes
+from breezeblock.drivers.contract import BlockTarget, Fill, Rewrite
+from breezeblock.encryption import cipher, luks
+from breezeblock.encryption.layer import encrypting
+from breezeblock.errors import KeyManagerError
+from breezeblock.flows.engine import Flow
+from breezeblock.keys.store import name_for, passphrase
+from breezeblock.model.backup import Backup
+from breezeblock.model.encryption import TypeEncryption
+from breezeblock.model.volume import Volume
+
+
+def with_key(flow: Flow, volume: Volume) -> Volume:
+    """The volume, with its key there. A store that chooses ids by itself tells the id only now."""
+    if volume.encryption_key_id is None:
+        return volume
+    encryption = _encryption(flow, volume)
+    key_id = flow.backend.keys.make(name_for(volume.id), cipher.key_bytes(encryption))
+    if not flow.resumed:
+        with flow.explained("encryption", cipher=encryption.cipher, key_size=encryption.key_size) as result:
+            result["encryption_key_id"] = key_id
+    if key_id != volume.encryption_key_id:
+        with flow.saving() as connection:
+            volumes.update(connection, volume.id, encryption_key_id=key_id)
+    return msgspec.structs.replace(volume, encryption_key_id=key_id)
+
+
+def forget_key(flow: Flow, key_id: str | None) -> None:
+    """Have nobody open any more what was encrypted under this key; gone is done."""
+    if key_id is not None:
+        flow.backend.keys.delete(key_id)
+
+
+def copy_key(flow: Flow, backup: Backup, volume: Volume) -> None:
+    """Keep the volume's key for its backup, which outlives the volume."""
+    if backup.encryption_key_id is None or volume.encryption_key_id is None:
+        return
+    key_id = flow.backend.keys.copy(name_for(backup.id), volume.encryption_key_id)
+    if key_id != backup.encryption_key_id:
+        with flow.saving() as connection:
+            backups.update(connection, backup.id, encryption_key_id=key_id)
+
+
+def make_container(flow: Flow, volume: Volume) -> None:
+    """Turn an empty volume into an empty container. What is inside reads as noise until it is written."""
+    if volume.encryption_key_id is None:
+        return
+    header = _new_header(flow, volume)
+    flow.driver.copy_image_to_volume(volume, f"luks:{volume.id}", lambda target: target.pwrite(header, 0))
+
+
+def inside(flow: Flow, volume: Volume, fill: Fill, end: int) -> Fill:
+    """The fill that does what `fill` does inside the volume's container, where it reads as zeros up to the byte `end`."""
+    if volume.encryption_key_id is None:
+        return fill
+    header, secret = _new_header(flow, volume), _passphrase(flow, volume.encryption_key_id)
+
+    def wait(size: int) -> None:
+        flow.look()
+        if flow.backend.pace is not None:
+            flow.pace(size)
+
+    def encrypted(target: BlockTarget) -> None:
+        with encrypting(target, header, secret) as target_inside:
+            fill(target_inside)
+            target_inside.finish(end, wait)
+
+    return encrypted
+
+
+def rewriting(flow: Flow, volume: Volume, source_key_id: str | None) -> dict[str, Rewrite]:
+    """The arguments by which a driver puts a copy of what is encrypted under another key under the volume's own."""
+    rewrite = rekeying(flow, volume, source_key_id)
+    return {} if rewrite is None else {"rewrite": rewrite}
+
+
+def rekeying(flow: Flow, volume: Volume, source_key_id: str | None) -> Rewrite | None:
+    """Puts a header under the volume's own key."""
+    if volume.encryption_key_id is None or source_key_id is None:
+        return None
+    old, new = _passphrase(flow, source_key_id), _passphrase(flow, volume.encryption_key_id)
+    return lambda header: luks.rekeyed(header, old, new)
+
+
+def rewritten(pieces: Iterator[tuple[int, bytes]], rewrite: Rewrite | None) -> Iterator[tuple[int, bytes]]:
+    """Pieces `(offset, bytes)` of a container in their order, its header rewritten."""
+    if rewrite is None:
+        yield from pieces
+        return
+    header = bytearray(luks.HEADER_BYTES)
+    rest: tuple[int, bytes] | None = None
+    for offset, content in pieces:
+        kept = content[: max(0, luks.HEADER_BYTES - offset)]
+        header[offset : offset + len(kept)] = kept
+        if len(kept) < len(content):
+            rest = (offset + len(kept), content[len(kept) :])
+            break
+    yield 0, rewrite(bytes(header))
+    if rest is not None:
+        yield rest
+    yield from pieces
+
+
+def _new_header(flow: Flow, volume: Volume) -> bytes:
+    master_bytes = cipher.master_bytes(_encryption(flow, volume))
+    return luks.make(_passphrase(flow, str(volume.encryption_key_id)), master_bytes)
+
+
+def _passphrase(flow: Flow, key_id: str) -> str:
+    return passphrase(flow.backend.keys.get(key_id))
+
+
+def _encryption(flow: Flow, volume: Volume) -> TypeEncryption:
+    with flow.backend.database.read() as connection:
+        found = type_encryptions.find(connection, volume.volume_type_id or "")
+    if found is None:
+        raise KeyManagerError(f"The type of volume {volume.id} does not say any more how it is encrypted.")
+    return found
