@@ -1,6 +1,7 @@
 """Two workers of one backend on PostgreSQL: whatever happens to the owner, the other one ends its work, once.
 
-Copies are held in the middle by stopping the qemu-img that makes them.
+Copies are held in the middle by stopping the qemu-img that makes them, of an image that takes one; those that the worker
+makes itself are slow enough to be met.
 """
 
 import contextlib
@@ -8,6 +9,7 @@ import hashlib
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -36,6 +38,7 @@ connection = {url}
 [one]
 volume_driver = simulated
 image_volume_cache_enabled = false
+volume_copy_bps_limit = 200000000
 """
 
 
@@ -107,12 +110,14 @@ class Site:
         ended = self.query(f"SELECT pg_terminate_backend(pid) FROM {holders} AND {name}")
         assert ended == [(True,)]
 
-    def image(self) -> tuple[str, str]:
+    def image(self, *, entangled: bool = True) -> tuple[str, str]:
         """A qcow2 image of the site's store, long enough to be met while it is copied; its id and its disk's hash."""
         path = self.directory / "image.qcow2"
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, f"{IMAGE_MIB}M"], check=True)
         writes = [part for at in range(0, IMAGE_MIB, 64) for part in ("-c", f"write -q -P {at // 64 + 1} {at}M 64M")]
         subprocess.run(["qemu-io", "-f", "qcow2", *writes, path], check=True)
+        if entangled:
+            entangle(path)
         digest = hashlib.sha256()
         for at in range(0, IMAGE_MIB, 64):
             digest.update(bytes([at // 64 + 1]) * (64 << 20))
@@ -182,6 +187,15 @@ def site(tmp_path, postgres_url):
     site.stop()
 
 
+def entangle(path: Path) -> None:
+    """Let two clusters of the disk, which are alike, be one of the file: that is for qemu-img, no pass can follow it."""
+    with path.open("r+b") as file:
+        (l1,) = struct.unpack(">Q", os.pread(file.fileno(), 8, 40))
+        (l2,) = struct.unpack(">Q", os.pread(file.fileno(), 8, l1))
+        l2 &= 0x00FFFFFFFFFFFE00
+        os.pwrite(file.fileno(), os.pread(file.fileno(), 8, l2), l2 + 8)
+
+
 def copier_of(pid: int) -> int | None:
     """The qemu-img that converts for a process; it lies below the programs that wrap it, if any."""
     for task in Path(f"/proc/{pid}/task").iterdir():
@@ -214,6 +228,27 @@ def test_a_standby_ends_what_a_killed_owner_began(site):
     assert not is_alive(copier)
     assert operation["attempts"] == 2
     site.assert_whole({volume: digest, raw: None})
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["killed", "stopped and woken"])
+def test_a_standby_goes_on_with_a_copy_that_the_owner_made_itself(site, stopped):
+    """An image that is read in one pass is copied by threads of the owner: nothing is left to write when that ends."""
+    owner = site.owner()
+    standby = site.standby()
+    image, digest = site.image(entangled=False)
+    volume = site.create(imageRef=image)
+    eventually(lambda: 0 < (site.operation(volume)["bytes_done"] or 0) < IMAGE_MIB << 20, "a copy")
+    if stopped:
+        os.kill(owner.pid, signal.SIGSTOP)
+        site.end_lock_session()
+        eventually(lambda: f"waiting for the end of process {owner.pid}" in standby.log.read_text(), "waiting")
+        os.kill(owner.pid, signal.SIGCONT)
+        assert owner.wait() == 75
+    else:
+        owner.kill()
+    assert site.available(volume)["attempts"] == 2
+    assert site.holder() == standby.pid
+    site.assert_whole({volume: digest})
 
 
 def test_no_child_has_the_lock(site):

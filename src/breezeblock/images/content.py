@@ -43,19 +43,19 @@ class FileContent:
 
     def __init__(self, fd: int) -> None:
         self.size = os.fstat(fd).st_size
-        self._fd = fd
+        self.fd = fd
 
     def pread(self, length: int, offset: int) -> bytes:
         """Exactly `length` bytes, less only at the end of the file."""
         parts = []
-        while length > 0 and (part := os.pread(self._fd, length, offset)):
+        while length > 0 and (part := os.pread(self.fd, length, offset)):
             parts.append(part)
             length, offset = length - len(part), offset + len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def pieces(self, offset: int = 0) -> Iterator[bytes]:
         """From `offset` on; holes are not read, they are zeros."""
-        return files.read_pieces(self._fd, offset)
+        return files.read_pieces(self.fd, offset)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ pass cannot follow them, need a copy on disk: a nameless file on the target's fi
 to qemu-img in a sandbox.
 """
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from breezeblock.images.catalog import ImageCatalog, RangesUnsupported
 from breezeblock.images.checksum import Checksum, expected
 from breezeblock.images.content import HEAD_SIZE, FileContent, ImageContent, RemoteContent, open_file, spooled
 from breezeblock.images.convert import convert
-from breezeblock.images.formats.layout import Scattered
+from breezeblock.images.formats.layout import Layout, Scattered
 from breezeblock.images.inspect import ImageFacts, inspect, inspect_head, layout, qemu_format
 from breezeblock.images.meter import Meter, Report
 from breezeblock.model.image import Image
@@ -91,27 +92,19 @@ def prepare(
         if path is None and qemu_format(image.disk_format) == "raw":
             yield _stream(catalog, image, limit, wanted)
             return
-        content: ImageContent = (
-            stack.enter_context(open_file(path)) if path is not None else RemoteContent(catalog, image)
-        )
+        if path is not None:
+            file = stack.enter_context(open_file(path))
+            yield _of_file(image, file, look(file), wanted, limits)
+            return
+        remote = RemoteContent(catalog, image)
         try:
-            facts = look(content)
-            parts = layout(content, facts)
+            facts = look(remote)
+            prepared = _in_one_pass(image, remote, facts, layout(remote, facts), wanted)
         except (RangesUnsupported, Scattered):
-            pieces = _verified(content, wanted, Meter(report, content.size))
-            fd = stack.enter_context(spooled(pieces, content.size, spool_dir))
-            content, wanted = FileContent(fd), None
-            facts = look(content)
-            try:
-                parts = layout(content, facts)
-            except Scattered:
-                yield PreparedImage(image, facts, lambda target, meter: _convert(fd, facts, target, meter, limits))
-                return
-        yield PreparedImage(
-            image,
-            facts,
-            lambda target, meter: one_pass.run(content, parts, target, wanted=wanted, reached=meter.reached),
-        )
+            pieces = _verified(remote, wanted, Meter(report, remote.size))
+            file = FileContent(stack.enter_context(spooled(pieces, remote.size, spool_dir)))
+            prepared = _of_file(image, file, look(file), None, limits)
+        yield prepared
 
 
 def transfer(
@@ -152,12 +145,33 @@ def _stream(catalog: ImageCatalog, image: Image, limit: int, wanted: tuple[str, 
         )
     facts = ImageFacts(format="raw", virtual_size=size, file_size=size)
     content = _JudgedStream(catalog, image)
-    parts = layout(content, facts)
+    return _in_one_pass(image, content, facts, layout(content, facts), wanted)
+
+
+def _in_one_pass(
+    image: Image, content: ImageContent, facts: ImageFacts, parts: Layout, wanted: tuple[str, str] | None
+) -> PreparedImage:
     return PreparedImage(
         image,
         facts,
         lambda target, meter: one_pass.run(content, parts, target, wanted=wanted, reached=meter.reached),
     )
+
+
+def _of_file(
+    image: Image, file: FileContent, facts: ImageFacts, wanted: tuple[str, str] | None, limits: Limits | None
+) -> PreparedImage:
+    """An image that lies here; one that no pass can follow is converted by qemu-img."""
+    try:
+        return _in_one_pass(image, file, facts, layout(file, facts), wanted)
+    except Scattered:
+
+        def fill(target: BlockTarget, meter: Meter) -> None:
+            if wanted is not None:
+                deque(_verified(file, wanted, meter), maxlen=0)
+            _convert(file.fd, facts, target, meter, limits)
+
+        return PreparedImage(image, facts, fill)
 
 
 class _JudgedStream(RemoteContent):
