@@ -156,6 +156,23 @@ def test_a_worker_killed_in_a_create_is_followed_by_one_that_ends_it(start):
     assert operation["attempts"] > 1
 
 
+def test_a_flow_that_is_killed_twelve_times_is_given_up(start, tmp_path):
+    """Each create kills its worker, and then the undo does: an end comes all the same, and leaves nothing."""
+    kills = ["create_volume:after"] * 11 + ["delete_volume:before"]
+    _, client = start("simulated", simulated_kill_points=",".join(kills))
+    volume_id = create(client)
+    status_of(client, volume_id, "error", seconds=240)
+    (operation,) = client.call("GET", f"/operations?resource_id={volume_id}")["operations"]
+    assert operation["state"] == "failed"
+    assert operation["message"] == "The operation was interrupted too often and has been given up."
+    struck = [path.name for path in (tmp_path / "data").rglob("kill-*")]
+    assert len(struck) == 12
+    doctor = subprocess.run(
+        [PROGRAM, "doctor", "--data-dir", tmp_path / "data"], capture_output=True, text=True, check=False
+    )
+    assert doctor.returncode == 0, doctor.stdout
+
+
 def test_everything_killed_is_taken_up_by_the_next_start(start):
     server, client = start("simulated", simulated_latency="3")
     volume_id = create(client)

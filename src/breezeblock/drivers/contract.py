@@ -12,6 +12,8 @@ Promises that hold for every verb:
   says what it was made of (its completion record). What is being built lies under another name.
 * **It fails in kinds.** `BackendNotFound`, `BackendInUse`, `BackendOutOfSpace`, `BackendTransient`,
   `NotSupportedByBackend`; anything else is a `DriverError`. After any failure of a create nothing is left.
+* **It can be stopped.** A verb that copies for more than a moment calls `copying.tell` after each piece; what that
+  raises is a failure like any other, except that a `BaseException` leaves things as a crash would.
 * **It blocks**, and is called from several threads at once, never twice at once for the same object.
 * **It imports nothing** of api, services, flows, db or images: what fills a volume is passed in.
 

@@ -23,6 +23,7 @@ from breezeblock.context import RequestContext
 from breezeblock.db import moves, operations, outbox
 from breezeblock.db.operations import FlowRequest
 from breezeblock.db.wake import open_alarm
+from breezeblock.drivers import copying
 from breezeblock.drivers.contract import BlockTarget
 from breezeblock.errors import BreezeblockError, Cancelled, DatabaseUnavailable, DeadlinePassed
 from breezeblock.flows.backend import Backend
@@ -396,7 +397,7 @@ class Engine:
         try:
             if request.attempts > self._backend.settings.max_flow_attempts:
                 raise TooManyAttempts
-            with killpoints.within(request.flow, anew=True):
+            with killpoints.within(request.flow, anew=True), copying.told_to(flow.progress):
                 kind.run(flow)
         except DatabaseUnavailable:
             raise

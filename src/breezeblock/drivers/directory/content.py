@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from breezeblock.drivers import copying
 from breezeblock.drivers.contract import REWRITTEN_BYTES, Extent, Rewrite
 from breezeblock.drivers.directory import durable
 from breezeblock.drivers.directory.qcow2 import Qcow2File, Run
@@ -183,6 +184,7 @@ def copy_sparsely(source: ChainSource, target: int) -> None:
             fd = source.descriptor(part)
             if part.level is not None and (fd is None or not _copy_range(fd, target, part)):
                 durable.write_all(target, source.read(part), part.offset)
+            copying.tell(part.offset + part.length, source.size)
     os.fsync(target)
 
 

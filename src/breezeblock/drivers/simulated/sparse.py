@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from breezeblock.drivers import copying
 from breezeblock.drivers.contract import Extent
 from breezeblock.errors import BackendOutOfSpace, DriverError
 
@@ -74,6 +75,7 @@ class SparseFile:
                     if not copied:
                         raise DriverError(f"{source.uri} became shorter while it was copied.")
                     done += copied
+                    copying.tell(at + copied, self.size)
 
     def keep(self, note: bytes) -> None:
         """Nothing is kept: a fill that is killed begins anew."""
