@@ -15,6 +15,7 @@ from breezeblock.api.handlers import (
     encryption,
     events,
     extensions,
+    image_cache,
     images,
     operations,
     quota_sets,
@@ -28,6 +29,7 @@ from breezeblock.api.handlers.metadata import MetadataHandlers
 from breezeblock.api.schemas import attachments as attachment_schemas
 from breezeblock.api.schemas import backups as backup_schemas
 from breezeblock.api.schemas import encryption as encryption_schemas
+from breezeblock.api.schemas import image_cache as image_cache_schemas
 from breezeblock.api.schemas import images as image_schemas
 from breezeblock.api.schemas import quota_sets as quota_schemas
 from breezeblock.api.schemas import snapshots as snapshot_schemas
@@ -371,6 +373,28 @@ OPERATIONS = [
     _action("operations", "cancel", operations.cancel, "breezeblock:operation_cancel"),
 ]
 
+IMAGE_CACHE = [
+    _get("/image-cache", image_cache.index, "breezeblock:image_cache_get"),
+    _get("/image-cache/{id}", image_cache.show, "breezeblock:image_cache_get"),
+    Route(
+        method="POST",
+        path="/image-cache",
+        handler=image_cache.prefetch,
+        policy="breezeblock:image_cache_prefetch",
+        status=202,
+        schema=image_cache_schemas.PREFETCH,
+    ),
+    _action("image-cache", "pin", image_cache.pin, "breezeblock:image_cache_pin"),
+    _action("image-cache", "unpin", image_cache.unpin, "breezeblock:image_cache_pin"),
+    Route(
+        method="DELETE",
+        path="/image-cache/{id}",
+        handler=image_cache.evict,
+        policy="breezeblock:image_cache_evict",
+        status=202,
+    ),
+]
+
 VOLUME_ROUTES: list[Route] = [
     *VOLUMES,
     *SNAPSHOTS,
@@ -380,6 +404,7 @@ VOLUME_ROUTES: list[Route] = [
     *BACKENDS,
     *QUOTAS,
     *OPERATIONS,
+    *IMAGE_CACHE,
 ]
 
 READ_IMAGES = "image:get_images"

@@ -63,7 +63,8 @@ RULES: dict[str, frozenset[str]] = dict(
             "volume_extension:volume_type_encryption:update volume_extension:volume_type_encryption:delete "
             "volume_extension:quotas:update volume_extension:quotas:delete volume_extension:services:index "
             "volume_extension:services:update scheduler_extension:scheduler_stats:get_pools "
-            "breezeblock:event_get_all",
+            "breezeblock:event_get_all breezeblock:image_cache_get breezeblock:image_cache_pin "
+            "breezeblock:image_cache_prefetch breezeblock:image_cache_evict",
         ),
     ]
 )

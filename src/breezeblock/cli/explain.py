@@ -11,12 +11,15 @@ from rich.text import Text
 
 from breezeblock.cli import options
 from breezeblock.cli.client import Client
+from breezeblock.cli.progress import progress_text
 from breezeblock.errors import NotFound
 
 COLOURS = {
     "made": "green",
     "done": "green",
     "fits": "green",
+    "waited": "green",
+    "waits": "yellow",
     "declined": "yellow",
     "refused": "yellow",
     "failed": "red",
@@ -44,6 +47,8 @@ def command(volume: str, data_dir: Path, as_json: bool) -> None:
     console = Console()
     for operation in reversed(found):
         console.print(walk(operation))
+        if operation["waits_for"]:
+            console.print(walk(client.call("GET", f"/operations/{operation['waits_for']}")["operation"]))
 
 
 def walk(operation: dict[str, Any]) -> Table:
@@ -64,8 +69,10 @@ def walk(operation: dict[str, Any]) -> Table:
 
 def _caption(operation: dict[str, Any]) -> str:
     parts = [f"asked {operation['created_at']}", f"ended {operation['finished_at'] or 'not yet'}"]
+    if operation["waiting"]:
+        parts.append(operation["waiting"])
     if operation["bytes_total"]:
-        parts.append(f"{operation['bytes_done']} of {operation['bytes_total']} bytes")
+        parts.append(progress_text(operation))
     return ", ".join(parts)
 
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "db": "Bring the database to this release's tables.",
     "connect": "Open a volume from this machine: prints its NBD URI.",
     "disconnect": "Withdraw what connect opened.",
+    "image-cache": "What the image-volume cache holds: list, show, pin, prefetch, evict.",
     "explain": "Tell how a volume came to be what it is.",
     "doctor": "Compare rows, flows, exports and storages, and mend what does not agree.",
     "debug": "What tests and developers look at, such as kill points.",

@@ -4,6 +4,7 @@ An entry is there from the moment that somebody asks for it: it is what makes al
 Whoever changes entries takes the turn of admissions first (`scheduling.admission.take_turn`).
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -63,6 +64,13 @@ def listed(connection: Connection, **wanted: str) -> list[CacheEntry]:
     """All entries of all backends whose columns have these values, by backend and image."""
     query = sa.select(_table).where(*(_table.c[name] == value for name, value in wanted.items()))
     return records.fetch_all(connection, query.order_by(_table.c.backend, _table.c.image_id), CacheEntry)
+
+
+def image_names(connection: Connection, volume_ids: Collection[str]) -> dict[str, str]:
+    """The names of the images that these volumes hold, by volume; without those that have none."""
+    volumes = tables.volumes
+    query = sa.select(volumes.c.id, volumes.c.image_metadata).where(volumes.c.id.in_(volume_ids))
+    return {row.id: row.image_metadata.get("image_name", "") for row in connection.execute(query)}
 
 
 def insert(connection: Connection, entry: CacheEntry) -> None:

@@ -1,5 +1,6 @@
 """Queries on operations, and the requests for flows that stand behind those that are not finished."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -101,7 +102,8 @@ def request_flow(
     return operation
 
 
-def _operation(row: sa.Row[Any]) -> Operation:
+def of_row(row: sa.Row[Any]) -> Operation:
+    """An operation, of all columns of its row."""
     columns = dict(row._mapping)
     return Operation(**columns | {"answers": msgspec.convert(columns["answers"], list[Answer])})
 
@@ -110,14 +112,22 @@ def get(connection: Connection, operation_id: str) -> Operation | None:
     """One operation."""
     query = sa.select(_operations).where(_operations.c.id == operation_id)
     row = connection.execute(query).one_or_none()
-    return None if row is None else _operation(row)
+    return None if row is None else of_row(row)
+
+
+def by_id(connection: Connection, operation_ids: Collection[str]) -> dict[str, Operation]:
+    """Those of these operations that there are."""
+    if not operation_ids:
+        return {}
+    rows = connection.execute(sa.select(_operations).where(_operations.c.id.in_(operation_ids)))
+    return {row.id: of_row(row) for row in rows}
 
 
 def of_resource(connection: Connection, resource_id: str) -> list[Operation]:
     """All operations of a resource, the newest first."""
     query = sa.select(_operations).where(_operations.c.resource_id == resource_id)
     rows = connection.execute(query.order_by(_operations.c.created_at.desc(), _operations.c.id))
-    return [_operation(row) for row in rows]
+    return [of_row(row) for row in rows]
 
 
 def pending(connection: Connection, slot: str) -> list[FlowRequest]:

@@ -21,7 +21,7 @@ from breezeblock.flows.image_ladder import download
 from breezeblock.flows.made import Made
 from breezeblock.model import clock
 from breezeblock.model.image import Image
-from breezeblock.model.operation import Answer
+from breezeblock.model.operation import Answer, Operation
 from breezeblock.model.volume import Volume
 from breezeblock.scheduling.admission import admit_volume, take_turn
 from breezeblock.scheduling.placement import Wanted
@@ -49,6 +49,23 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
+def fresh_volume(connection: Connection, entry: CacheEntry | None, image: Image) -> Volume | None:
+    """The volume of an entry, if it is there and holds the image as it is now."""
+    if entry is None or entry.operation_id is not None:
+        return None
+    if (entry.image_updated_at, entry.checksum) != (image.updated_at, image.checksum):
+        return None
+    volume = volumes.find(connection, entry.volume_id)
+    return volume if volume is not None and volume.status in {"available", "in-use"} else None
+
+
+def is_being_filled(connection: Connection, entry: CacheEntry) -> bool:
+    """Whether the flow that fills an entry is there, and shall go on."""
+    if entry.operation_id is None or not operations.is_pending(connection, entry.operation_id):
+        return False
+    return not operations.cancel_requested(connection, entry.operation_id)
+
+
 def has_tenant(settings: Settings) -> bool:
     """Whether there is an internal tenant that may own the cache."""
     return bool(settings.cinder_internal_tenant_project_id and settings.cinder_internal_tenant_user_id)
@@ -65,7 +82,12 @@ def request_fill(
     asked_by: str | None = None,
     pinned: bool = False,
 ) -> CacheEntry:
-    """Have an image cached on a backend where it has no entry; the entry, which is being filled from now on."""
+    """Have an image cached on a backend; the entry, which is being filled from now on. It takes the place of what is there
+    of the image: an older content, or what nobody fills any more. A pin stays."""
+    before = image_cache.find(connection, backend, image.id)
+    if before is not None:
+        evict(connection, settings, before, asked_by)
+        pinned = pinned or before.pinned
     operation_id = str(uuid.uuid4())
     volume_id = _volume_id(operation_id)
     entry = CacheEntry(
@@ -233,11 +255,13 @@ def _may_go(connection: Connection, entry: CacheEntry) -> bool:
     return not (entry.pinned or entry.operation_id or image_cache.is_leased(connection, entry.volume_id))
 
 
-def evict(connection: Connection, settings: Settings, entry: CacheEntry, operation_id: str) -> None:
+def evict(connection: Connection, settings: Settings, entry: CacheEntry, operation_id: str | None) -> None:
     """Drop an entry and have its volume deleted, by a flow of its own so that a crash leaves neither without the other.
 
-    Clones live on, as the driver contract promises; those being made are waited for.
+    Clones live on, as the driver contract promises; those being made are waited for. `operation_id` is what it is done
+    for; None: for itself.
     """
+    delete_id = str(uuid.uuid4())
     image_cache.remove(connection, entry.volume_id)
     if entry.operation_id is not None:
         return  # it never was whole; what was begun belongs to its fill
@@ -247,12 +271,11 @@ def evict(connection: Connection, settings: Settings, entry: CacheEntry, operati
         entry.image_id,
         host=entry.backend,
         project_id=settings.cinder_internal_tenant_project_id,  # the image may be another project's
-        operation_id=operation_id,
+        operation_id=operation_id or delete_id,
     )
     cache_volume = volumes.find(connection, entry.volume_id)
     if cache_volume is None or not moves.try_move(connection, "volume", cache_volume.id, "delete"):
         return
-    delete_id = str(uuid.uuid4())
     outbox.volume_event(connection, "delete.start", cache_volume, delete_id)
     operations.request_flow(
         connection,
@@ -271,13 +294,12 @@ def stop_unwanted(connection: Connection, flow: Flow) -> None:
     take_turn(connection)
     if operations.is_awaited(connection, flow.waited_for, but_for=flow.id):
         return
-    for entry in image_cache.listed(connection, operation_id=flow.waited_for):
-        if not entry.pinned and asked_of(connection, flow.waited_for).by is not None:
-            operations.request_cancel(connection, flow.waited_for)
+    fill = operations.get(connection, flow.waited_for)
+    pinned = any(entry.pinned for entry in image_cache.listed(connection, operation_id=flow.waited_for))
+    if fill is not None and not pinned and asked_of(fill).by is not None:
+        operations.request_cancel(connection, fill.id)
 
 
-def asked_of(connection: Connection, operation_id: str) -> Asked:
-    """Who asked for a fill."""
-    operation = operations.get(connection, operation_id)
-    given = next((one.given for one in operation.answers if one.step == "asked"), None) if operation else None
-    return msgspec.convert(given or {"by": None, "size": 0}, Asked)
+def asked_of(fill: Operation) -> Asked:
+    """Who asked for a fill, and for what size."""
+    return msgspec.convert(fill.answers[0].given, Asked)

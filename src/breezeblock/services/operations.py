@@ -23,6 +23,15 @@ def operations_of(database: Database, context: RequestContext, resource_id: str)
     return [one for one in found if context.own_project in {None, one.project_id}]
 
 
+def awaited(database: Database, found: list[Operation]) -> dict[str, Operation]:
+    """The operations that these wait for, by id: whose they are does not matter, as only how far they are is told."""
+    ids = {one.waits_for for one in found if one.waits_for is not None}
+    if not ids:
+        return {}
+    with database.read() as connection:
+        return operations.by_id(connection, ids)
+
+
 def cancel_operation(database: Database, context: RequestContext, operation_id: str) -> None:
     """Ask an operation to stop; its flow undoes what it did. Raises `InvalidState` for one that has ended."""
     operation = get_operation(database, context, operation_id)

@@ -9,7 +9,9 @@ import msgspec
 from breezeblock.api import listing
 from breezeblock.api.call import Call, Reply
 from breezeblock.api.listing import Filter, Listing, equals
+from breezeblock.api.views import operations as view
 from breezeblock.db import tables
+from breezeblock.db.operations import of_row
 from breezeblock.errors import NotFound, ServiceUnavailable
 from breezeblock.model.operation import Operation
 from breezeblock.services import operations
@@ -40,12 +42,12 @@ def index(call: Call) -> Any:
     if call.context.is_admin and "resource_id" in call.query:
         call.query.setdefault("all_tenants", "true")
     page = listing.page(call, LISTING, tuple(tables.operations.c), "operations")
-    return {"operations": [dict(row._mapping) for row in page.rows], **page.beside}
+    return {"operations": _shown(call, [of_row(row) for row in page.rows]), **page.beside}
 
 
 def show(call: Call) -> Any:
     """GET /operations/{id}."""
-    return {"operation": operations.get_operation(call.database, call.context, call.id)}
+    return {"operation": _shown(call, [operations.get_operation(call.database, call.context, call.id)])[0]}
 
 
 def cancel(call: Call) -> None:
@@ -68,6 +70,12 @@ def events(call: Call) -> Reply:
     )
 
 
+def _shown(call: Call, found: list[Operation]) -> list[dict[str, Any]]:
+    """Operations as they are told; for those that wait for another's end, one more statement."""
+    awaited = operations.awaited(call.database, found)
+    return [view.shown(one, awaited.get(one.waits_for or "")) for one in found]
+
+
 class EventStream:
     """The body of an event stream. The WSGI server closes it when the client is gone."""
 
@@ -79,7 +87,7 @@ class EventStream:
     def __iter__(self) -> Iterator[bytes]:
         told, quiet, now = b"", 0, self._first
         while True:
-            event = msgspec.json.encode({"operation": now})
+            event = msgspec.json.encode({"operation": _shown(self._call, [now])[0]})
             quiet += 1
             if event != told:
                 told, quiet = event, 0

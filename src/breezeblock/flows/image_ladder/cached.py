@@ -13,13 +13,14 @@ import logging
 
 from sqlalchemy.engine import Connection
 
-from breezeblock.db import image_cache, moves, operations, outbox, volumes
+from breezeblock.db import image_cache, moves, operations, outbox
 from breezeblock.db.image_cache import CacheEntry
 from breezeblock.errors import BreezeblockError, Cancelled, DriverError, ImageUnacceptable
 from breezeblock.flows.engine import Flow, Parked
-from breezeblock.flows.image_cache import Fill, asked_of, evict, has_tenant, request_fill
+from breezeblock.flows.image_cache import Fill, asked_of, fresh_volume, has_tenant, is_being_filled, request_fill
 from breezeblock.flows.made import Declined, Made
 from breezeblock.model.image import Image
+from breezeblock.model.operation import Operation
 from breezeblock.model.volume import Volume
 from breezeblock.scheduling.admission import take_turn
 
@@ -30,9 +31,11 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
     """Clone the cached volume of this image. Raises `Parked` while it is being filled."""
     if reason := why_not(flow, volume):
         return Declined(reason)
-    if declined := learn_of_fill(flow, volume):
+    fill = awaited(flow)
+    if fill is not None and (declined := learn_of_fill(flow, volume, fill)):
         return declined
-    with flow.saving(step="cached") as connection:
+    fetched = {} if fill is None else {"bytes_done": fill.bytes_done, "bytes_total": fill.bytes_total}
+    with flow.saving(step="cached", **fetched) as connection:
         take_turn(connection)
         entry = image_cache.find(connection, flow.backend.name, image.id)
         source = leased(connection, flow, volume, image, entry)
@@ -62,15 +65,19 @@ def why_not(flow: Flow, volume: Volume) -> str | None:
     return None
 
 
-def learn_of_fill(flow: Flow, volume: Volume) -> Declined | None:
-    """What the end of the fill that this create waited for means for it; None: look into the cache (again)."""
+def awaited(flow: Flow) -> Operation | None:
+    """The fill that this create waited for, if it did."""
     if flow.waited_for is None:
         return None
     with flow.backend.database.read() as connection:
-        fill = operations.get(connection, flow.waited_for)
-        asked = asked_of(connection, flow.waited_for)
-    if fill is None or fill.state not in {"failed", "cancelled"}:
+        return operations.get(connection, flow.waited_for)
+
+
+def learn_of_fill(flow: Flow, volume: Volume, fill: Operation) -> Declined | None:
+    """What the end of a fill means for a create that waited for it; None: look into the cache (again)."""
+    if fill.state not in {"failed", "cancelled"}:
         return None
+    asked = asked_of(fill)
     error = next((one.result.get("error") for one in fill.answers if one.step == "failed"), "failed")
     message = fill.message or ""
     if error == "declined":
@@ -86,12 +93,8 @@ def learn_of_fill(flow: Flow, volume: Volume) -> Declined | None:
 
 def leased(connection: Connection, flow: Flow, volume: Volume, image: Image, entry: CacheEntry | None) -> Volume | None:
     """The volume that holds the image as it is now, kept for this flow until it has its clone; None where there is none."""
-    if entry is None or entry.operation_id is not None:
-        return None
-    source = volumes.find(connection, entry.volume_id)
-    if source is None or source.status not in {"available", "in-use"}:
-        return None
-    if (entry.image_updated_at, entry.checksum) != (image.updated_at, image.checksum):
+    source = fresh_volume(connection, entry, image)
+    if source is None:
         return None
     if not flow.passed(image_cache.lease_of(source.id)):
         image_cache.lease(connection, source.id, flow.id)
@@ -100,36 +103,16 @@ def leased(connection: Connection, flow: Flow, volume: Volume, image: Image, ent
 
 
 def wait_for_fill(connection: Connection, flow: Flow, volume: Volume, image: Image, entry: CacheEntry | None) -> None:
-    """Park until the image is cached: by a fill that runs, or by one that is asked for now in place of what is there, an
-    older content of the image or an entry that nobody fills any more."""
+    """Park until the image is cached: by a fill that runs, or by one that is asked for now."""
     if entry is None or not is_being_filled(connection, entry):
-        if entry is not None:
-            evict(connection, flow.backend.settings, entry, flow.id)
         tell(connection, flow, "miss", volume, image.id)
-        entry = request_fill(
-            connection,
-            flow.backend.settings,
-            flow.context,
-            flow.backend.name,
-            image,
-            Fill(
-                image_id=image.id,
-                size=volume.size,
-                project_id=volume.project_id,
-                volume_type_id=volume.volume_type_id,
-            ),
-            asked_by=flow.id,
-            pinned=entry is not None and entry.pinned,
+        wanted = Fill(
+            image_id=image.id, size=volume.size, project_id=volume.project_id, volume_type_id=volume.volume_type_id
         )
+        backend = flow.backend
+        entry = request_fill(connection, backend.settings, flow.context, backend.name, image, wanted, asked_by=flow.id)
     moves.try_move(connection, "volume", volume.id, "download")
     flow.park(connection, "cached", f"waits for operation {entry.operation_id} to fill the cache", entry.operation_id)
-
-
-def is_being_filled(connection: Connection, entry: CacheEntry) -> bool:
-    """Whether the flow that fills an entry is there, and shall go on."""
-    if entry.operation_id is None or not operations.is_pending(connection, entry.operation_id):
-        return False
-    return not operations.cancel_requested(connection, entry.operation_id)
 
 
 def tell(connection: Connection, flow: Flow, event: str, volume: Volume, image_id: str) -> None:

@@ -1,0 +1,17 @@
+"""Bodies of the calls on the image-volume cache (ours)."""
+
+import msgspec
+
+from breezeblock.api.bodies import envelope
+from breezeblock.api.schemas.fields import Flag, Words
+
+
+class Prefetch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """POST /image-cache. The image's id or name; `backend` is `host@backend`."""
+
+    image_id: Words
+    backend: Words | None = None
+    pinned: Flag | None = None
+
+
+PREFETCH = envelope("prefetch", Prefetch)
