@@ -255,6 +255,7 @@ def _valid_body(route):
         "/backups/{id}": {"backup": {"name": "x"}},
         "/backups/{id}/restore": {"restore": {}},
         "/os-quota-sets/{id}": {"quota_set": {"volumes": 5}},
+        "/image-cache": {"prefetch": {"image_id": uuid}},
     }
     actions = {
         "os-extend": {"new_size": 2},
@@ -263,6 +264,7 @@ def _valid_body(route):
         "os-update_readonly_flag": {"readonly": True},
         "os-set_image_metadata": {"metadata": {"k": "v"}},
         "os-unset_image_metadata": {"key": "k"},
+        "os-volume_upload_image": {"image_name": "x"},
     }
     if route.action is not None:
         return {route.action: actions.get(route.action)}
