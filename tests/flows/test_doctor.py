@@ -4,6 +4,7 @@ import json
 import shutil
 import uuid
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
@@ -386,10 +387,17 @@ def test_rows_without_their_volume(simulated):
         size=1,
         last_used="t",
     )
+    lost = msgspec.structs.replace(entry, image_id="j", volume_id="lost", operation_id="lost")
     with simulated.database.begin() as connection:
         image_cache.insert(connection, entry)
+        image_cache.insert(connection, lost)
         volumes.remove(connection, volume.id)
-    expected = [("cache_without_volume", "i"), ("orphan", volume.id), ("snapshot_without_volume", snapshot.id)]
+    expected = [
+        ("cache_without_fill", "j"),
+        ("cache_without_volume", "i"),
+        ("orphan", volume.id),
+        ("snapshot_without_volume", snapshot.id),
+    ]
     assert found(simulated) == expected
     doctor(simulated, "--fix", "--yes")
     with simulated.running():

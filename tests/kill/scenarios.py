@@ -559,6 +559,86 @@ UNDONE: list[Create | Undone] = [
 ]
 
 
+class Prefetch(Verb):
+    """An image fetched into the cache for nobody yet."""
+
+    def prepare(self, world, base):
+        return {"image": world.image()}
+
+    def ask(self, world, base, state):
+        world.client.call("POST", "/image-cache", {"prefetch": {"image_id": state["image"], "backend": "here@sim"}})
+
+    def is_asked(self, world, base, state):
+        return bool(self.entries(world, state))
+
+    def entries(self, world, state):
+        return world.call("GET", f"/image-cache?image_id={state['image']}")["image_cache"]
+
+    def outcome(self, world, base, state):
+        (entry,) = self.entries(world, state)
+        assert entry["status"] == "cached", entry
+        assert world.content(entry["id"]) == PAYLOAD_SHA, "another content"
+        return "done"
+
+    def clean(self, world, base, state):
+        for entry in self.entries(world, state):
+            world.remove("image-cache", entry["id"])
+
+
+class Evict(Prefetch):
+    """What is cached is dropped, its volume with it."""
+
+    def prepare(self, world, base):
+        state = super().prepare(world, base)
+        Prefetch.ask(self, world, base, state)
+        world.settle()
+        return state
+
+    def ask(self, world, base, state):
+        (entry,) = self.entries(world, state)
+        world.client.call("DELETE", f"/image-cache/{entry['id']}")
+
+    def is_asked(self, world, base, state):
+        return not self.entries(world, state)
+
+    def outcome(self, world, base, state):
+        assert self.entries(world, state) == []
+        return "done"
+
+
+class Together:
+    """Several volumes of an image that is not cached, asked for at once: all there, by one fill."""
+
+    name = "cached-together"
+    outcomes = {"available"}
+    background = ()
+
+    def prepare(self, world, base):
+        return {"image": world.image(), "names": [fresh() for _ in range(4)]}
+
+    def ask(self, world, base, state):
+        for name in state["names"]:
+            if world.find("volumes", name) is None:
+                wanted = {"name": name, "size": 1, "imageRef": state["image"], "volume_type": "sim"}
+                world.client.call("POST", "/volumes", {"volume": wanted})
+
+    again = ask
+
+    def outcome(self, world, base, state):
+        for name in state["names"]:
+            found = world.find("volumes", name)
+            assert found["status"] == "available", found
+            assert world.content(found["id"]) == PAYLOAD_SHA, "another content"
+        (entry,) = Prefetch.entries(self, world, state)
+        (fill,) = world.call("GET", f"/operations?resource_id={entry['id']}")["operations"]
+        assert (fill["kind"], fill["state"]) == ("fill_image_cache", "succeeded")
+        return "available"
+
+    def clean(self, world, base, state):
+        for name in state["names"]:
+            world.remove("volumes", world.find("volumes", name)["id"])
+
+
 def of_cached_image(world: World, base: Base) -> dict[str, Any]:
     image = world.image()
     filler = world.made("volumes", size=1, name=fresh(), imageRef=image, volume_type="sim")
@@ -566,7 +646,7 @@ def of_cached_image(world: World, base: Base) -> dict[str, Any]:
     return {"imageRef": image}
 
 
-ALL: list[Create | Verb | Upload | Undone] = [
+ALL: list[Create | Verb | Upload | Undone | Together] = [
     Create("raw", "sim", EMPTY_SHA, lambda w, b: {}),
     Create("raw-dir", "dir", EMPTY_SHA, lambda w, b: {}),
     Create("snap", "sim", PAYLOAD_SHA, lambda w, b: {"snapshot_id": b.snapshots["sim"]}),
@@ -583,6 +663,9 @@ ALL: list[Create | Verb | Upload | Undone] = [
     Create("cached-fill", "sim", PAYLOAD_SHA, lambda w, b: {"imageRef": w.image()}),
     Create("cached-fill-dir", "dir", PAYLOAD_SHA, lambda w, b: {"imageRef": w.image()}),
     Create("cached-hit", "sim", PAYLOAD_SHA, of_cached_image),
+    Together(),
+    Prefetch("prefetch", "sim"),
+    Evict("evict", "sim"),
     Create("download", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}, size=2),
     Create("download-qcow2", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}),
     Create("reschedule", "pair", EMPTY_SHA, lambda w, b: {}),

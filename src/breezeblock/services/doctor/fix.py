@@ -159,7 +159,7 @@ class Fixer:
         return f"{done}; {self.settle_export(finding)}" if finding.backend else done
 
     def drop_cache_entry(self, finding: Finding) -> str:
-        """Forget a cache entry without a volume."""
+        """Forget a cache entry that has no volume, or that no flow fills."""
         with self._database.begin() as connection:
             image_cache.remove(connection, finding.details["volume_id"])
         return "dropped the cache entry"
@@ -250,4 +250,5 @@ FIXES: dict[str, Callable[[Fixer, Finding], str]] = {
     "missing_export": Fixer.settle_export,
     "snapshot_without_volume": Fixer.delete_snapshot,
     "cache_without_volume": Fixer.drop_cache_entry,
+    "cache_without_fill": Fixer.drop_cache_entry,
 }

@@ -168,7 +168,17 @@ def _parents(picture: Picture) -> Iterator[Finding]:
                 details={"status": snapshot.status},
             )
     for entry in picture.rows.cache_entries:
-        if entry.volume_id not in present and entry.volume_id not in picture.busy:
+        if entry.operation_id is not None and entry.operation_id not in picture.live:
+            yield Finding(
+                kind="cache_without_fill",
+                resource="image",
+                id=entry.image_id,
+                wrong=f"is being cached on {entry.backend} by operation {entry.operation_id}, which does not run",
+                fix="drop the cache entry",
+                backend=entry.backend,
+                details={"name": entry.volume_id, "volume_id": entry.volume_id},
+            )
+        elif entry.volume_id not in present and entry.volume_id not in picture.busy:
             yield Finding(
                 kind="cache_without_volume",
                 resource="image",
