@@ -56,7 +56,7 @@ processes that the environment names.
 {tail(found.results, server, peer)}
 
 What one flow of {server} costs, from the request to the end of the flow, without a client's polls. Statements are
-counted by PostgreSQL, with BEGIN, COMMIT and the connection pool's checks; syncs are calls of fsync and the like that
+counted by PostgreSQL, BEGIN and COMMIT too; syncs are calls of fsync and the like that
 wait for the disk, by strace, in a run of their own.
 
 {cost_table(found.costs, found.sqlite_costs)}
@@ -92,11 +92,11 @@ def rest_text(rest: Rest) -> str:
     """What a site costs that does nothing."""
     percent = sum(rest.percent.values())
     of_each = ", ".join(f"{name} {value:.2f}" for name, value in rest.percent.items())
-    memory = ", ".join(f"{name} {value:.0f}" for name, value in rest.pss_mib.items())
+    memory = ", ".join(f"{name} {value:.0f}" for name, value in rest.memory_mib.items())
     return (
         f"- At rest with one volume attached: {percent:.2f} % of one processor ({of_each}), goal at most "
         f"{MOST_REST_PERCENT:.0f}: {verdict(percent, MOST_REST_PERCENT)}; {rest.statements_per_second:.1f} statements a "
-        f"second; {sum(rest.pss_mib.values()):.0f} MiB (PSS: {memory}), the standby counted with the worker."
+        f"second; {sum(rest.memory_mib.values()):.0f} MiB ({memory}), the standby counted with the worker."
     )
 
 

@@ -1,12 +1,15 @@
 """What a server's processes cost, read from /proc: processor time and memory."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 TICK = os.sysconf("SC_CLK_TCK")
+MAPPING = re.compile(rb"^[0-9a-f]+-[0-9a-f]+ \S+ (?P<file>\S+ \S+ [1-9]\d*) .*\n(?:[A-Z].*\n)*", re.MULTILINE)
+"""A mapped file's part of /proc/PID/smaps; `file` is offset, device and inode, which is 0 for what is no file."""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -14,8 +17,8 @@ class Usage(msgspec.Struct, frozen=True):
 
     cpu_seconds: float
     """User and system time, with that of children that have ended."""
-    pss_bytes: int
-    """Proportional set size: shared pages are divided among those who share them."""
+    memory_bytes: int
+    """What these processes would take alone: what they share with others here counts whole, and once for all of them."""
     processes: int
 
 
@@ -42,7 +45,7 @@ class ServerProcesses:
     def usage(self) -> Usage:
         """Processor time, memory and number of the processes; reading memory takes some milliseconds."""
         pids = self.pids()
-        return Usage(sum(map(_cpu_seconds, pids)), sum(map(_pss_bytes, pids)), len(pids))
+        return Usage(sum(map(_cpu_seconds, pids)), _memory_bytes(pids), len(pids))
 
     def pids(self) -> set[int]:
         """The process ids, now."""
@@ -90,11 +93,21 @@ def _cpu_seconds(pid: int) -> float:
     return sum(map(int, _stat(pid)[11:15])) / TICK
 
 
-def _pss_bytes(pid: int) -> int:
-    for line in _read(pid, "smaps_rollup").splitlines():
-        if line.startswith(b"Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def _memory_bytes(pids: Iterable[int]) -> int:
+    """Pages of their own by the proportional set size; those of a mapped file as many as the process has that has most."""
+    own = 0
+    files: dict[bytes, int] = {}
+    for pid in pids:
+        own += sum(_sizes(_read(pid, "smaps_rollup"), b"Pss_Anon"))
+        for mapping in MAPPING.finditer(_read(pid, "smaps")):
+            resident, anonymous = _sizes(mapping[0], b"Rss"), _sizes(mapping[0], b"Anonymous")
+            files[mapping["file"]] = max(files.get(mapping["file"], 0), sum(resident) - sum(anonymous))
+    return own + sum(files.values())
+
+
+def _sizes(text: bytes, name: bytes) -> list[int]:
+    """The sizes of that name in a text like /proc/PID/smaps, in bytes."""
+    return [int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(name + b":")]
 
 
 def _stat(pid: int) -> list[bytes]:

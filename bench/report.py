@@ -44,7 +44,7 @@ GOALS = {
     "clone": Goal("wall_ms", times=30),
     "image_then": Goal("wall_ms", times=30),
 }
-MOST_PSS_MIB = 180
+MOST_MEMORY_MIB = 180
 MOST_IDLE_PERCENT = 2
 
 
@@ -71,7 +71,8 @@ def section(results: Results, server: str, peer: str | None) -> str:
     return f"""`make bench` wrote this part on {today()}: {how(results)}
 "First" is the first volume of an image the server has not seen.
 {server} runs as `breezeblock serve` runs without a configuration: SQLite, the directory backend, local images, no
-authentication. The peer, where there is one, runs as it was found, with its own database, storage and authentication.
+authentication. Memory is what all processes of the server would take alone: pages of shared libraries count once.
+The peer, where there is one, runs as it was found, with its own database, storage and authentication.
 
 {table(results, server, peer)}
 """
@@ -113,11 +114,11 @@ def _judge(goal: Goal | None, ours: Sample, theirs: Sample | None) -> list[str]:
 
 def _idle(results: Results, server: str, judged: bool) -> list[str]:
     sample = results.median(server, "idle")
-    if sample is None or sample.pss_mib is None or sample.idle_percent is None:
+    if sample is None or sample.memory_mib is None or sample.idle_percent is None:
         return []
-    memory, load = f"{sample.pss_mib:.0f} MiB (PSS)", f"{sample.idle_percent:.1f} % of one processor"
+    memory, load = f"{sample.memory_mib:.0f} MiB", f"{sample.idle_percent:.1f} % of one processor"
     if judged:
-        memory += f", goal at most {MOST_PSS_MIB}: {verdict(sample.pss_mib, MOST_PSS_MIB)}"
+        memory += f", goal at most {MOST_MEMORY_MIB}: {verdict(sample.memory_mib, MOST_MEMORY_MIB)}"
         load += f", goal at most {MOST_IDLE_PERCENT}: {verdict(sample.idle_percent, MOST_IDLE_PERCENT)}"
     return [f"- {server} at rest with one volume attached: {memory}; {load}."]
 

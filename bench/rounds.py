@@ -36,7 +36,7 @@ class Results(msgspec.Struct):
         samples = self.figures.get(server, {}).get(scenario, [])
         if not samples:
             return None
-        fields = ("wall_ms", "p95_ms", "cpu_ms", "pss_mib", "idle_percent")
+        fields = ("wall_ms", "p95_ms", "cpu_ms", "memory_mib", "idle_percent")
         values = {field: [getattr(s, field) for s in samples if getattr(s, field) is not None] for field in fields}
         medians = {field: median(found) for field, found in values.items() if found}
         return Sample(operations=samples[0].operations, **medians)

@@ -42,7 +42,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """95 of 100 operations took no longer; the longest one of fewer than 20."""
     cpu_ms: float | None = None
     """Of the server's processes, for one operation."""
-    pss_mib: float | None = None
+    memory_mib: float | None = None
     idle_percent: float | None = None
     operations: int = 1
 
@@ -221,7 +221,7 @@ def idle(target: Target) -> Sample:
         target.client.delete("attachment", attachment_id)
         target.client.wait_available("volume", volume_id)
     percent = (usage.cpu_seconds - before) * 100 / IDLE_SECONDS
-    return Sample(pss_mib=usage.pss_bytes / 2**20, idle_percent=percent)
+    return Sample(memory_mib=usage.memory_bytes / 2**20, idle_percent=percent)
 
 
 def seed_listing(target: Target) -> list[str]:

@@ -17,7 +17,7 @@ class Rest(msgspec.Struct, frozen=True):
 
     percent: dict[str, float]
     """Of one processor, by group of processes."""
-    pss_mib: dict[str, float]
+    memory_mib: dict[str, float]
     statements_per_second: float
 
 
@@ -38,7 +38,7 @@ def rest(site: Site) -> Rest:
     client.wait_gone("volume", volume_id)
     return Rest(
         percent={name: (one.cpu_seconds - before[name]) * 100 / REST_SECONDS for name, one in usage.items()},
-        pss_mib={name: one.pss_bytes / 2**20 for name, one in usage.items()},
+        memory_mib={name: one.memory_bytes / 2**20 for name, one in usage.items()},
         statements_per_second=sum(
             sent_after[one] - sent_before[one] for one in sent_after if one.endswith("statements")
         )
