@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--write", action="store_true", help="write BENCHMARKS.md without a peer, too")
     options = parser.parse_args(arguments)
-    load = os.getloadavg()[1]
+    loads = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory(prefix="breezeblock-bench-", dir=os.environ.get("BENCH_DIR")) as made:
         directory = Path(made)
         image_file = make_image(directory)
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Site(directory / "site", image_file, options.repeat) as site:
             subjects: list[Subject] = [site, *([peer] if peer else [])]
             results = measure(subjects, options.tests.split(","), options.rounds)
-            found = _findings(site, results, options, load, directory)
+            loads.append(os.getloadavg()[0])
+            found = _findings(site, results, options, loads, directory)
     peer_name = peer.name if peer else None
     text = cluster_report.section(found, site.name, peer_name)
     print(text)
@@ -64,17 +65,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if results.failures else 0
 
 
-def _findings(site: Site, results: Results, options: argparse.Namespace, load: float, directory: Path) -> Findings:
+def _findings(
+    site: Site, results: Results, options: argparse.Namespace, loads: list[float], directory: Path
+) -> Findings:
     say("what each kind of flow costs")
     costs = _site_costs(site, options.flows, directory)
     say("the same on SQLite")
     sqlite_costs = _sqlite_costs(directory, options.flows)
+    loads.append(os.getloadavg()[0])
     say("rest")
     at_rest = rest(site)
     takeovers = []
     for number in range(options.takeovers):
         say(f"takeover {number + 1} of {options.takeovers}")
         takeovers.append(take_over(site))
+    loads.append(os.getloadavg()[0])
     ((version,),) = site.query("SHOW server_version")
     return Findings(
         results=results,
@@ -83,7 +88,7 @@ def _findings(site: Site, results: Results, options: argparse.Namespace, load: f
         sqlite_costs=sqlite_costs,
         rest=at_rest,
         takeovers=takeovers,
-        load=load,
+        loads=loads,
     )
 
 

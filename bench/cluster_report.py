@@ -39,14 +39,14 @@ class Findings(msgspec.Struct, kw_only=True):
     sqlite_costs: Costs
     rest: Rest
     takeovers: list[float]
-    load: float
-    """The machine's load average over 5 minutes, before anything began."""
+    loads: list[float]
+    """The machine's load averages over a minute, one after each part: what else it had to do shows here."""
 
 
 def section(found: Findings, server: str, peer: str | None) -> str:
     """The whole part."""
-    return f"""`make bench-cluster` wrote this part on {today()}: PostgreSQL {found.postgresql}, load before the start {found.load:.1f},
-{how(found.results)}
+    return f"""`make bench-cluster` wrote this part on {today()}: PostgreSQL {found.postgresql},
+load average {min(found.loads):.0f} to {max(found.loads):.0f} meanwhile, {how(found.results)}
 {server} runs as one `breezeblock api`, the `breezeblock worker` that owns the directory backend and one that stands by,
 on a private PostgreSQL with fsync on; its CPU is that of all of them, PostgreSQL included. The peer's is that of the
 processes that the environment names.
