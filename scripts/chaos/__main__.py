@@ -85,7 +85,7 @@ def tell(users: Users, killer: Killer, proof: Proof) -> None:
     show("outcomes", users.outcomes)
     show("refused", users.refused)
     show("operations", proof.operations())
-    show("failed because", users.messages)
+    show("failed because", proof.failures())
     show("left", proof.statuses())
 
 

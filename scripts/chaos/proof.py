@@ -1,5 +1,6 @@
 """The look at what is left: first of what the users made, then of everything when they have deleted it."""
 
+import re
 import subprocess
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from scripts.service import BREEZEBLOCK
 SETTLE_SECONDS = 600.0
 KINDS = ("backups", "snapshots", "volumes")
 TABLES = {"volumes": tables.volumes, "snapshots": tables.snapshots, "backups": tables.backups}
+UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 EMPTY = ("volumes/volumes", "volumes/snapshots", "volumes/bases", "volumes/tmp", "backups", "conversion")
 EMPTY_SIMULATED = ("simulated-sim/objects", "simulated-sim/replicas")
 
@@ -66,6 +68,13 @@ class Proof:
             query = sa.select(table.c.kind, table.c.state, sa.func.count().label("n"))
             rows = connection.execute(query.group_by(table.c.kind, table.c.state))
             return Counter({f"{row.kind} {row.state}": row.n for row in rows})
+
+    def failures(self) -> Counter[str]:
+        """Why operations failed, in their own words."""
+        table = tables.operations
+        with self._database.read() as connection:
+            rows = connection.execute(sa.select(table.c.kind, table.c.message).where(table.c.state == "failed"))
+            return Counter(f"{row.kind}: {UUID.sub('ID', row.message or '')}" for row in rows)
 
     def look(self) -> None:
         """Everything, and at the end nothing."""

@@ -32,8 +32,6 @@ class Users:
         self.over = threading.Event()
         self.outcomes: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
-        self.messages: Counter[str] = Counter()
-        """Why operations failed."""
         self.checked: Counter[str] = Counter()
         self.wrong: list[str] = []
         self._lock = threading.Lock()
@@ -167,10 +165,8 @@ class User:
                     replicated=wanted.get("volume_type") == "replicated",
                 )
             )
-        else:
-            self._explain(made["id"])
-            if self._chance.random() < 0.5:
-                self._api.call("DELETE", f"/volumes/{made['id']}")
+        elif self._chance.random() < 0.5:
+            self._api.call("DELETE", f"/volumes/{made['id']}")
         return str(found["status"])
 
     # the other verbs
@@ -192,7 +188,7 @@ class User:
                         volume=item.id,
                     )
                 )
-        return self._told(found, made["id"])
+        return told(found)
 
     def _backup(self) -> str | None:
         with self._ledger.taken(self._chance, "volumes") as item:
@@ -203,7 +199,7 @@ class User:
             self._wait("volumes", item.id)
         if found and found["status"] == "available":
             self._ledger.add(Item(kind="backups", id=made, backend=item.backend, size=item.size, content=item.content))
-        return self._told(found, made)
+        return told(found)
 
     def _make_backup(self, item: Item) -> str:
         """Its id. No key keeps a backup from being made twice, so whoever got no answer looks for its name."""
@@ -254,7 +250,7 @@ class User:
         if found and found["status"] == "available":
             more = {"backend": item.backend, "size": found["size"], "content": content, "volume": item.id}
             self._ledger.add(Item(kind="snapshots", id=made["id"], **more))
-        self._users.count("snapshot of an attached volume", self._told(found, made["id"]))
+        self._users.count("snapshot of an attached volume", told(found))
 
     # deletes
 
@@ -291,7 +287,6 @@ class User:
                 return "gone"
         found = self._wait(item.kind, item.id)
         if found is not None:
-            self._explain(item.id)
             self._put_back(dropped, found)
         return "deleted" if found is None else f"still {found['status']}"
 
@@ -320,20 +315,10 @@ class User:
             time.sleep(LOOK_SECONDS * (0.5 + self._chance.random()))
         raise NoAnswer(f"{kind} {resource_id} is {found['status']} for ever")
 
-    def _told(self, found: dict[str, Any] | None, resource_id: str) -> str:
-        if found is not None and found["status"] == "error":
-            self._explain(resource_id)
-        return "gone" if found is None else str(found["status"])
 
-    def _explain(self, resource_id: str) -> None:
-        """Keep what the service says of a failure."""
-        listed = self._api.call("GET", f"/operations?all_tenants=1&resource_id={resource_id}")["operations"]
-        for operation in listed:
-            if operation["state"] == "failed":
-                message = str(operation["message"]).replace(resource_id, "ID")
-                self._users.messages[f"{operation['kind']}: {message}"] += 1
-                if not operation["message"] or "unexpected error" in operation["message"]:
-                    self._users.complain(f"{operation['kind']} of {resource_id} failed: {operation['message']!r}")
+def told(found: dict[str, Any] | None) -> str:
+    """The status of what was waited for."""
+    return "gone" if found is None else str(found["status"])
 
 
 def backend_of(volume: dict[str, Any]) -> str:
