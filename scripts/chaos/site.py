@@ -38,7 +38,7 @@ directory_path = {volumes}
 [sim]
 volume_driver = simulated
 simulated_replication = true
-image_volume_cache_max_count = 1
+image_volume_cache_max_count = 2
 """
 BACKENDS = ("dir", "sim")
 TYPES = {"dir": {}, "sim": {}, "replicated": {"replication_enabled": "<is> True"}}
