@@ -1,6 +1,7 @@
 """Tables and records are one thing told twice; they must not drift apart."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -43,6 +44,22 @@ def test_columns_are_the_records_fields_in_order(table, record):
 
 def test_a_drivers_model_update_has_columns():
     assert {column.name for column in tables.volumes.columns} >= MODEL_UPDATE_FIELDS
+
+
+def test_several_may_upgrade_at_once(database_url):
+    """As workers do that are started together with --upgrade."""
+    databases = [Database(database_url) for _ in range(4)]
+    barrier = threading.Barrier(len(databases))
+
+    def upgrade(database):
+        barrier.wait()
+        migrate.upgrade(database)
+
+    with ThreadPoolExecutor(len(databases)) as threads:
+        list(threads.map(upgrade, databases))
+    assert all(migrate.is_current(database) for database in databases)
+    for database in databases:
+        database.close()
 
 
 def test_upgrade_makes_the_tables_once(database_url):

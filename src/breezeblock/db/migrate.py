@@ -41,6 +41,8 @@ def upgrade(database: Database) -> None:
     if _until_reached(database, is_current, time.monotonic() + WAIT_SECONDS):
         return
     with database.begin() as connection:
+        if not database.is_sqlite:  # which has one writer at a time by itself
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('breezeblock.upgrade', 0))"))
         version = _version(connection)
         if version is None:
             _make_tables(connection)
