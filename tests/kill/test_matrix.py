@@ -12,7 +12,8 @@ import pytest
 
 from breezeblock import killpoints
 from tests import postgres
-from tests.kill.scenarios import SCENARIOS, Base
+from tests.kill.base import Base
+from tests.kill.scenarios import SCENARIOS
 from tests.kill.world import World, attempt
 
 ALL = os.environ.get("BREEZEBLOCK_KILL_MATRIX") == "all"

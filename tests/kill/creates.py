@@ -1,0 +1,58 @@
+"""Creates, by source and rung."""
+
+from typing import Any
+
+from tests.kill.base import Base, fresh
+from tests.kill.world import World
+
+
+class Create:
+    """A volume of some source: available with its content, or in error with nothing left; then deleted without trace."""
+
+    outcomes = {"available"}
+    background = ()
+
+    def __init__(self, name: str, volume_type: str, content: str, source, size: int = 1, outcomes=("available",)):
+        self.name, self.volume_type, self.content_sha, self.source, self.size = (
+            name,
+            volume_type,
+            content,
+            source,
+            size,
+        )
+        self.outcomes = set(outcomes)
+
+    def prepare(self, world: World, base: Base) -> dict[str, Any]:
+        source = self.source(world, base)
+        return {"name": fresh(), "size": self.size, "volume_type": self.volume_type, **source}
+
+    def ask(self, world: World, base: Base, state) -> None:
+        world.client.call("POST", "/volumes", {"volume": state})
+
+    def again(self, world: World, base: Base, state) -> None:
+        if world.find("volumes", state["name"]) is None:
+            self.ask(world, base, state)
+
+    def outcome(self, world: World, base: Base, state) -> str:
+        found = world.find("volumes", state["name"])
+        assert found is not None
+        operations = world.call("GET", f"/operations?resource_id={found['id']}")["operations"]
+        assert len(operations) == 1, operations
+        if found["status"] == "available":
+            assert world.content(found["id"]) == self.content_sha, "another content"
+            assert found["size"] == self.size
+        else:
+            assert found["status"] == "error", found["status"]
+            assert operations[0]["message"], operations
+        return str(found["status"])
+
+    def clean(self, world: World, base: Base, state) -> None:
+        world.remove("volumes", world.find("volumes", state["name"])["id"])
+        assert world.find("volumes", state["name"]) is None
+
+
+def of_cached_image(world: World, base: Base) -> dict[str, Any]:
+    image = world.image()
+    filler = world.made("volumes", size=1, name=fresh(), imageRef=image, volume_type="sim")
+    world.remove("volumes", filler)
+    return {"imageRef": image}
