@@ -1,8 +1,10 @@
 """`doctor`: finds each sort of disagreement, says nothing of a sound service, and mends what it found."""
 
 import json
+import re
 import shutil
 import uuid
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -24,6 +26,7 @@ from breezeblock.model.volume_type import VolumeType
 from breezeblock.services import attachments, backups, snapshots
 from breezeblock.services import volumes as volume_services
 from breezeblock.services.doctor.examine import examine
+from breezeblock.services.doctor.fix import FIXES
 from tests.cloud import MEMBER, Cloud
 
 CONF = {
@@ -65,7 +68,10 @@ def doctor(cloud, *options):
 
 
 def mended(cloud, *options):
-    """Fix all there is and find nothing any more; what was done."""
+    """All is found by the command, fixed, and not found any more; what was done."""
+    code, told = doctor(cloud)
+    assert code == 1
+    assert all(one["fix"] for one in told["findings"]), told
     code, told = doctor(cloud, "--fix", "--yes", *options)
     assert (code, told["findings"]) == (0, []), told
     return [one["done"] for one in told["done"]]
@@ -83,6 +89,17 @@ def a_volume(**changes):
 
 def drop_row(cloud, table, resource_id):
     execute(cloud, sa.delete(table).where(table.c.id == resource_id))
+
+
+def test_the_page_lists_each_kind_and_each_has_a_fix_or_is_for_a_person():
+    root = Path(__file__).parents[2]
+    checks = root / "src" / "breezeblock" / "services" / "doctor"
+    found = (checks / "rows.py").read_text() + (checks / "objects.py").read_text()
+    kinds = set(re.findall(r'(?:kind ?= ?|_purgeable\(picture, storage, )"(\w+)"', found)) | {"unreachable", "down"}
+    kinds |= {"attachment_without_volume", "snapshot_without_volume"}
+    table = re.findall(r"^\| (`.+?) \|", (root / "docs" / "doctor.md").read_text(), re.MULTILINE)
+    assert kinds == {kind for row in table for kind in re.findall(r"`(\w+)`", row)}
+    assert kinds - set(FIXES) == {"unknown_flow", "no_project", "unreachable", "down"}
 
 
 def test_a_service_that_has_done_everything_is_clean(cloud):
@@ -267,14 +284,20 @@ def test_a_backup_without_a_row(simulated):
 def test_sizes_are_made_to_agree(cloud):
     with cloud.running():
         larger, smaller = cloud.made(size=1), cloud.made(size=1)
+        snapshot = snapshots.create_snapshot(cloud.database, cloud.settings, MEMBER, volume_id=larger.id)
+        cloud.settled(snapshot.id)
     cloud.driver.extend_volume(larger, 3)
+    execute(cloud, sa.update(tables.snapshots).values(volume_size=5))
     execute(cloud, sa.update(tables.volumes).where(tables.volumes.c.id == smaller.id).values(size=2))
-    assert set(found(cloud)) == {("wrong_size", larger.id), ("wrong_size", smaller.id)}
+    assert set(found(cloud)) == {("wrong_size", one.id) for one in (larger, smaller, snapshot)}
+    assert doctor(cloud)[0] == 1
     doctor(cloud, "--fix", "--yes")
     with cloud.running():
         cloud.settled(smaller.id)
     assert found(cloud) == []
     assert (cloud.volume(larger.id).size, cloud.volume(smaller.id).size) == (3, 2)
+    assert cloud.snapshot(snapshot.id).volume_size == 1
+    assert doctor(cloud)[0] == 0
     assert cloud.driver.size_of(smaller.storage_name) == 2 << 30
 
 

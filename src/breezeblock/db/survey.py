@@ -58,6 +58,11 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     touched: frozenset[str]
     """Ids of the resources that an operation or event was about since the time asked for."""
 
+    def resources(self) -> Iterator[tuple[str, Volume | Snapshot | Backup]]:
+        """All that have a status and belong to a project, each with what it is."""
+        for noun, found in (("volume", self.volumes), ("snapshot", self.snapshots), ("backup", self.backups)):
+            yield from ((noun, row) for row in found)
+
 
 def take(database: Database, since: str) -> Survey:
     """The rows of this moment; `touched` counts from the time `since` (`model.clock`) on."""

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 from breezeblock.model import flows
 from breezeblock.model.states import PASSING
@@ -16,31 +17,29 @@ def check(picture: Picture) -> Iterator[Finding]:
     yield from _events(picture)
     yield from _attachments(picture)
     yield from _exports(picture)
-    yield from _parents(picture)
+    yield from _without_volume(picture)
+    yield from _cache(picture)
     yield from _projects(picture)
 
 
 def _stuck(picture: Picture) -> Iterator[Finding]:
-    rows = picture.rows
-    for noun, found in (("volume", rows.volumes), ("snapshot", rows.snapshots), ("backup", rows.backups)):
-        for row in found:
-            if row.status not in PASSING or row.id in picture.busy:
-                continue
-            again = row.status == "deleting"
-            yield Finding(
-                kind="stuck",
-                resource=noun,
-                id=row.id,
-                wrong=f"{row.status}, and no flow will ever change that",
-                fix="request the delete again" if again else "end the status as if its flow had failed",
-                details={"status": row.status},
-            )
+    for noun, row in picture.rows.resources():
+        if row.status not in PASSING or row.id in picture.busy:
+            continue
+        again = row.status == "deleting"
+        yield Finding(
+            kind="stuck",
+            resource=noun,
+            id=row.id,
+            wrong=f"{row.status}, and no flow will ever change that",
+            fix="request the delete again" if again else "end the status as if its flow had failed",
+            details={"status": row.status},
+        )
 
 
 def _flows(picture: Picture) -> Iterator[Finding]:
     rows = picture.rows
-    present = {one.id for group in (rows.volumes, rows.snapshots, rows.backups) for one in group}
-    present |= {one.id for one in rows.attachments}
+    present = {row.id for _, row in rows.resources()} | {one.id for one in rows.attachments}
     operations = {one.id: one for one in rows.open_operations}
     for request in rows.requests:
         if not flows.is_known(request.flow, request.version):
@@ -97,18 +96,8 @@ def _events(picture: Picture) -> Iterator[Finding]:
 
 
 def _attachments(picture: Picture) -> Iterator[Finding]:
-    volumes = {one.id: one for one in picture.rows.volumes}
     attached = {one.volume_id for one in picture.rows.attachments}
-    for one in picture.rows.attachments:
-        if one.volume_id not in volumes and one.id not in picture.busy:
-            yield Finding(
-                kind="attachment_without_volume",
-                resource="attachment",
-                id=one.id,
-                wrong=f"its volume {one.volume_id} is not there",
-                fix="drop the attachment",
-            )
-    for volume in volumes.values():
+    for volume in picture.rows.volumes:
         if volume.status == "in-use" and volume.id not in attached and volume.id not in picture.busy:
             yield Finding(
                 kind="in_use_without_attachment",
@@ -155,51 +144,57 @@ def _exports(picture: Picture) -> Iterator[Finding]:
                 )
 
 
-def _parents(picture: Picture) -> Iterator[Finding]:
-    present = {one.id for one in picture.rows.volumes}
-    for snapshot in picture.rows.snapshots:
-        if snapshot.volume_id not in present and snapshot.id not in picture.busy:
-            yield Finding(
-                kind="snapshot_without_volume",
-                resource="snapshot",
-                id=snapshot.id,
-                wrong=f"its volume {snapshot.volume_id} is not there",
-                fix="delete the snapshot",
-                details={"status": snapshot.status},
-            )
+def _without_volume(picture: Picture) -> Iterator[Finding]:
+    """What belongs to a volume that is not there."""
+    rows = picture.rows
+    present = {one.id for one in rows.volumes}
+    belonging: list[tuple[str, str, str, str, dict[str, Any]]] = [
+        *(("attachment", one.id, one.volume_id, "drop the attachment", {}) for one in rows.attachments),
+        *(("snapshot", one.id, one.volume_id, "delete the snapshot", {"status": one.status}) for one in rows.snapshots),
+    ]
+    for noun, id_, volume_id, fix, details in belonging:
+        if volume_id in present or id_ in picture.busy:
+            continue
+        yield Finding(
+            kind=f"{noun}_without_volume",
+            resource=noun,
+            id=id_,
+            wrong=f"its volume {volume_id} is not there",
+            fix=fix,
+            details=details,
+        )
+
+
+def _cache(picture: Picture) -> Iterator[Finding]:
+    present = {one.id for one in picture.rows.volumes} | picture.busy
     for entry in picture.rows.cache_entries:
         if entry.operation_id is not None and entry.operation_id not in picture.live:
-            yield Finding(
-                kind="cache_without_fill",
-                resource="image",
-                id=entry.image_id,
-                wrong=f"is being cached on {entry.backend} by operation {entry.operation_id}, which does not run",
-                fix="drop the cache entry",
-                backend=entry.backend,
-                details={"name": entry.volume_id, "volume_id": entry.volume_id},
-            )
-        elif entry.volume_id not in present and entry.volume_id not in picture.busy:
-            yield Finding(
-                kind="cache_without_volume",
-                resource="image",
-                id=entry.image_id,
-                wrong=f"cached on {entry.backend} by volume {entry.volume_id}, which is not there",
-                fix="drop the cache entry",
-                backend=entry.backend,
-                details={"name": entry.volume_id, "volume_id": entry.volume_id},
-            )
+            kind = "cache_without_fill"
+            wrong = f"is being cached on {entry.backend} by operation {entry.operation_id}, which does not run"
+        elif entry.volume_id not in present:
+            kind = "cache_without_volume"
+            wrong = f"cached on {entry.backend} by volume {entry.volume_id}, which is not there"
+        else:
+            continue
+        yield Finding(
+            kind=kind,
+            resource="image",
+            id=entry.image_id,
+            wrong=wrong,
+            fix="drop the cache entry",
+            backend=entry.backend,
+            details={"name": entry.volume_id, "volume_id": entry.volume_id},
+        )
 
 
 def _projects(picture: Picture) -> Iterator[Finding]:
     """Usage is the sum of the rows, so it cannot disagree with them; but a row of no project counts for nobody."""
-    rows = picture.rows
-    for noun, found in (("volume", rows.volumes), ("snapshot", rows.snapshots), ("backup", rows.backups)):
-        for row in found:
-            if not row.project_id:
-                yield Finding(
-                    kind="no_project",
-                    resource=noun,
-                    id=row.id,
-                    wrong="it belongs to no project, so no quota counts it",
-                    fix=None,
-                )
+    for noun, row in picture.rows.resources():
+        if not row.project_id:
+            yield Finding(
+                kind="no_project",
+                resource=noun,
+                id=row.id,
+                wrong="it belongs to no project, so no quota counts it",
+                fix=None,
+            )
