@@ -41,6 +41,15 @@ def test_resumes_behind_the_last_number_with_ones_own_events_alone(api_as):
     assert '"payload":{"size":1}' in answer.text
 
 
+def test_resumes_behind_any_number_with_exactly_the_rest(api_as):
+    api = api_as("reader", project="mine")
+    types = ["image_volume_cache.miss", "backup.create.start", "backup.create.end", "image_volume_cache.evict"]
+    tell(api.cloud, "mine", *types)
+    everything = list(enumerate(types, 1))
+    for number in range(len(types) + 1):
+        assert told(api.get("/v3/events", headers={"Last-Event-ID": str(number)})) == everything[number:]
+
+
 def test_an_administrator_sees_all_on_request(api_as):
     api = api_as("admin", project="mine")
     tell(api.cloud, "mine", "one")

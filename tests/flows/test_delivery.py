@@ -1,10 +1,6 @@
 """Events reach every sink, in order of number, at least once; and what is old is forgotten."""
 
-import hmac
-import http.server
-import json
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -14,17 +10,14 @@ from breezeblock.db import deliveries, operations, outbox, tables
 from breezeblock.db.horizon import Horizon
 from breezeblock.delivery import publisher as publisher_module
 from breezeblock.delivery.notifications import message_of
-from breezeblock.delivery.publisher import Publisher, open_sinks
+from breezeblock.delivery.publisher import Publisher
 from breezeblock.delivery.sink import NotDelivered
-from breezeblock.delivery.webhook import SIGNATURE_HEADER, sign
-from breezeblock.errors import ConfigError
 from breezeblock.flows.engine import Engine
 from breezeblock.model import clock
 from breezeblock.services import volumes as volume_services
 from tests.cloud import MEMBER, Cloud
 
 CONF = "[DEFAULT]\nenabled_backends = one\n[one]\nvolume_driver = simulated\n"
-WEBHOOK = "[events]\nwebhook_url = {url}\nwebhook_secret = key\n"
 LONG_AGO = "2001-01-01T00:00:00.000000"
 
 
@@ -32,7 +25,6 @@ LONG_AGO = "2001-01-01T00:00:00.000000"
 def cloud(tmp_path, database_url):
     cloud = Cloud(tmp_path, CONF, database_url)
     yield cloud
-    cloud.check_pairs()
     cloud.close()
 
 
@@ -229,85 +221,6 @@ def test_one_publisher_at_a_time_and_the_other_takes_over(tmp_path, postgres_url
             tell(cloud, 1)
             second.wait_for(1)
     assert (first.numbers, second.numbers) == ([1, 2], [3])
-    cloud.close()
-
-
-class Receiver:
-    """A webhook's receiver on loopback: answers with `statuses` in turn, then 204."""
-
-    def __init__(self, statuses=()):
-        self.statuses = list(statuses)
-        self.taken = []
-        self.signatures = []
-        receiver = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.signatures.append((self.headers[SIGNATURE_HEADER], body))
-                status = receiver.statuses.pop(0) if receiver.statuses else 204
-                if status == 204:
-                    receiver.taken.append(json.loads(body))
-                self.send_response(status)
-                if status == 302:
-                    self.send_header("Location", "http://127.0.0.1:9/")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-def test_a_webhook_gets_signed_posts_again_until_it_takes_them(tmp_path, caplog):
-    with Receiver([500, 302, 404]) as receiver:
-        cloud = Cloud(tmp_path, WEBHOOK.format(url=receiver.url) + CONF)
-        (sink,) = open_sinks(cloud.settings)
-        with publishing(cloud, sink), cloud.running():
-            volume = cloud.made(size=1)
-            deadline = time.monotonic() + 30
-            while len(receiver.taken) < 2 and time.monotonic() < deadline:
-                time.sleep(0.01)
-        assert [event["type"] for event in receiver.taken] == ["volume.create.start", "volume.create.end"]
-        assert receiver.taken[1]["payload"]["volume_id"] == volume.id
-        assert receiver.taken[1]["payload"]["status"] == "available"
-        assert len(receiver.signatures) == 5
-        for signature, body in receiver.signatures:
-            assert signature == sign("key", int(signature.split(",")[0].removeprefix("t=")), body)
-        assert "answers 500" in caplog.text
-        assert "key" not in caplog.text
-        cloud.close()
-
-
-def test_the_signature_is_the_one_that_is_documented():
-    value = sign("secret", 1700000000, b"{}")
-    assert value == "t=1700000000,v1=" + hmac.new(b"secret", b"1700000000.{}", "sha256").hexdigest()
-    assert value != sign("other", 1700000000, b"{}")
-    assert value != sign("secret", 1700000001, b"{}")
-
-
-@pytest.mark.parametrize(
-    ("section", "reason"),
-    [
-        ("webhook_url = file:///etc/passwd\nwebhook_secret = key\n", "http"),
-        ("webhook_url = https://example.org/\n", "webhook_secret"),
-    ],
-)
-def test_a_wrong_sink_is_refused_at_start(tmp_path, section, reason):
-    cloud = Cloud(tmp_path, "[events]\n" + section + CONF)
-    with pytest.raises(ConfigError, match=reason):
-        open_sinks(cloud.settings)
     cloud.close()
 
 

@@ -115,6 +115,25 @@ def test_what_was_unused_for_longest_makes_room(start):
     assert len(list(cloud.driver.list_objects())) == 4 + 2
 
 
+def test_each_look_and_each_eviction_is_told_once(start):
+    cloud = start(count=1)
+    for name in "ab":
+        add(cloud, name)
+    with cloud.running():
+        for name in "aab":
+            cloud.made(size=1, image_ref=name)
+    told = [event for event in cloud.events() if event.type.startswith("image_volume_cache.")]
+    assert [(event.type.rpartition(".")[2], event.payload["image_id"]) for event in told] == [
+        ("miss", "a"),
+        ("hit", "a"),
+        ("miss", "b"),
+        ("evict", "a"),
+    ]
+    assert {event.payload["host"].partition("#")[0] for event in told} == {cloud.backend.name}
+    internal = cloud.settings.cinder_internal_tenant_project_id
+    assert [event.project_id for event in told] == ["project", "project", "project", internal]
+
+
 def test_an_image_larger_than_the_cache_is_downloaded_without_it(start):
     cloud = start(size=1)
     add(cloud, "small")
@@ -167,6 +186,8 @@ def test_a_fill_that_fails_leaves_no_entry_and_the_next_rung_is_tried(start, mon
     assert (volume.status, rung(cloud, volume)) == ("available", ["download"])
     assert entries(cloud) == []
     assert list(cloud.driver.list_objects()) == [volume.storage_name]
+    (error,) = (event for event in cloud.events() if event.type == "volume.create.error")
+    assert error.payload["error"] == BackendOutOfSpace().message
 
 
 def test_a_wrong_checksum_makes_neither_entry_nor_volume(start):

@@ -132,6 +132,28 @@ def test_backup_restore_and_create_from_it(cloud):
     assert list(root.iterdir()) == []
 
 
+def test_backups_tell_their_story(cloud):
+    volume = cloud.made(size=1)
+    backup = backed_up(cloud, volume)
+    backups.restore_backup(cloud.database, cloud.settings, cloud.images, MEMBER, backup.id, volume_id=volume.id)
+    cloud.settled(backup.id)
+    backups.delete_backup(cloud.database, MEMBER, backup.id)
+    cloud.settled(backup.id)
+    told = [event for event in cloud.events() if event.resource_type == "backup"]
+    assert [event.type for event in told] == [
+        f"backup.{verb}.{phase}" for verb in ("create", "restore", "delete") for phase in ("start", "end")
+    ]
+    assert [event.payload["status"] for event in told] == [
+        "creating",
+        "available",
+        "restoring",
+        "available",
+        "deleting",
+        "deleted",
+    ]
+    assert all(event.payload["volume_id"] == volume.id for event in told)
+
+
 def test_a_damaged_backup_makes_no_volume(cloud):
     volume = cloud.made(size=1)
     write(cloud, volume, b"x" * MIB)

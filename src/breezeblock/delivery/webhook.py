@@ -44,7 +44,10 @@ class Webhook:
             raise ConfigError("webhook_url must be an http:// or https:// URL.")
         if not self._secret:
             raise ConfigError("webhook_url needs a webhook_secret, by which receivers know that events come from here.")
-        trust = ssl.create_default_context(cafile=settings.events["webhook_cafile"])
+        try:
+            trust = ssl.create_default_context(cafile=settings.events["webhook_cafile"])
+        except OSError as error:
+            raise ConfigError(f"webhook_cafile cannot be used: {error}.") from error
         self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=trust), _NoRedirects())
 
     def deliver(self, event: Event) -> None:
