@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
@@ -16,6 +17,7 @@ from breezeblock.context import RequestContext
 from breezeblock.db import migrate, operations, outbox, pools, snapshots, volumes
 from breezeblock.db.connect import Database
 from breezeblock.db.outbox import Event
+from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.drivers.registry import open_driver
 from breezeblock.errors import NotFound
 from breezeblock.flows.backend import make_backend
@@ -84,6 +86,9 @@ class Images:
 class Cloud:
     """The parts of a running service, and short ways to use them. `close` checks that its events are in pairs."""
 
+    open_ones: ClassVar[list["Cloud"]] = []
+    """Those that a fixture closes after the test, where the test did not."""
+
     leaves_flows = False
     """A test whose flows are not all run to their end says so by True."""
 
@@ -97,6 +102,7 @@ class Cloud:
         own = self.settings.backends[0]
         self.driver = open_driver(own)
         self.backend = make_backend(self.settings, own, self.driver, self.database, self.images)
+        self.open_ones.append(self)
         self.report()
 
     def report(self) -> None:
@@ -168,8 +174,13 @@ class Cloud:
         assert odd == {}, f"events without their other half: {odd}"
 
     def close(self) -> None:
-        """Let the database go, after `check_pairs`."""
+        """Let storage and database go, after `check_pairs`. Closed already is done."""
+        if self not in self.open_ones:
+            return
+        self.open_ones.remove(self)
         try:
             self.check_pairs()
         finally:
+            if isinstance(self.driver, DirectoryDriver):
+                self.driver.close()
             self.database.close()

@@ -1,11 +1,40 @@
-"""Fixtures for all tests: databases."""
+"""Fixtures for all tests: databases, and an end to what tests opened."""
 
+import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import postgres
+from tests.cloud import Cloud
+
+MOST_DESCRIPTORS = 100
+
+
+@pytest.fixture(autouse=True)
+def no_cloud_stays_open() -> Iterator[None]:
+    """Closing a `Cloud` checks its events: none gets away with a test that forgot, or broke off."""
+    yield
+    while Cloud.open_ones:
+        Cloud.open_ones[-1].close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_descriptors_stay_open() -> Iterator[None]:
+    """Whatever tests and product open they also close: a run of all tests ends with about as few as one of one test."""
+    yield
+    open_now = Counter(_name_of(descriptor) for descriptor in os.listdir("/proc/self/fd"))
+    assert open_now.total() < MOST_DESCRIPTORS, f"open at the end: {open_now.most_common(10)}"
+
+
+def _name_of(descriptor: str) -> str:
+    try:
+        return re.sub(r":?\[\w+\]$", "", os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+    except FileNotFoundError:
+        return "the list itself"
 
 
 @pytest.fixture(scope="session")

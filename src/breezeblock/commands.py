@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,9 @@ POLL_SECONDS = 0.2
 PARENT = "BREEZEBLOCK_PARENT"
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
-_daemons: list["subprocess.Popen[bytes]"] = []
+_daemons: list[int] = []
+"""Process ids of what `start_daemon` started, to be collected when it has ended."""
+_collecting = threading.Lock()
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,8 +181,8 @@ def start_daemon(argv: Sequence[str], log: Path) -> int:
     Raises:
         CommandFailed: the program is not there or may not be run.
     """
-    # collects those that have ended
-    _daemons[:] = [daemon for daemon in _daemons if daemon.poll() is None]
+    with _collecting:
+        _daemons[:] = [pid for pid in _daemons if os.waitpid(pid, os.WNOHANG) == (0, 0)]
     try:
         with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
             process = subprocess.Popen(
@@ -194,7 +197,9 @@ def start_daemon(argv: Sequence[str], log: Path) -> int:
             )
     except OSError as error:
         raise CommandFailed(f"{argv[0]} could not be started: {error}") from error
-    _daemons.append(process)
+    process.returncode = 0  # nobody waits for it: else it would be warned of when this process ends before it
+    with _collecting:
+        _daemons.append(process.pid)
     return process.pid
 
 

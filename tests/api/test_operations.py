@@ -6,7 +6,7 @@ import threading
 import pytest
 from falcon import testing
 
-from breezeblock.db import operations
+from breezeblock.db import operations, outbox
 
 GONE = "0b3d8b1e-0000-4000-8000-00000000000f"
 
@@ -54,6 +54,7 @@ def test_events_until_the_end(api):
     def end():
         with api.cloud.database.begin() as connection:
             operations.finish(connection, operation["id"], "succeeded", had_checkpoints=False)
+            outbox.end_open(connection, operation["id"], "end")
 
     timer = threading.Timer(0.05, end)
     timer.start()

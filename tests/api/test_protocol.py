@@ -179,11 +179,13 @@ def test_a_defect_is_logged_with_its_request_and_not_shown(api, monkeypatch, cap
 
 def test_a_lost_database_is_503(api):
     api.cloud.database.engine.dispose()
-    monkey = api.cloud.settings.data_dir / "breezeblock.db"
-    monkey.rename(monkey.with_suffix(".away"))
-    monkey.mkdir()
+    file = api.cloud.settings.data_dir / "breezeblock.db"
+    away = file.rename(file.with_suffix(".away"))
+    file.mkdir()
     answer = api.get("/healthcheck", version=None)
     assert fault(answer)[:2] == ("serviceUnavailable", 503)
+    file.rmdir()
+    away.rename(file)
 
 
 def test_a_call_by_head_has_the_status_and_no_body(api):

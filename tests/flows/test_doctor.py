@@ -206,6 +206,7 @@ def test_on_both_databases(tmp_path, database_url):
 
 def test_what_a_live_flow_is_about_is_let_be(simulated):
     """No worker runs: creates that are only asked for, half made, and deletes are no findings."""
+    simulated.leaves_flows = True
     volume = simulated.create(size=1)
     simulated.driver.create_volume(volume)
     assert found(simulated) == []
@@ -357,6 +358,7 @@ def test_flows_of_an_old_version_drain(simulated, monkeypatch):
 
 
 def test_a_flow_that_this_release_does_not_know_waits_and_is_told(simulated):
+    simulated.leaves_flows = True
     newer, other = simulated.create(size=1), simulated.create(size=1)
     requests = tables.flow_requests
     for volume, values in ((newer, {"version": 9}), (other, {"flow": "teleport_volume"})):

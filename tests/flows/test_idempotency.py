@@ -17,6 +17,7 @@ SIMULATED = "[DEFAULT]\nenabled_backends = one\n[one]\nvolume_driver = simulated
 @pytest.fixture
 def cloud(tmp_path, database_url):
     cloud = Cloud(tmp_path, SIMULATED, database_url)
+    cloud.leaves_flows = True  # there is no worker
     yield cloud
     cloud.close()
 

@@ -40,6 +40,7 @@ def creates(data_dir, url, answers):
 @pytest.mark.parametrize(("volumes", "fit"), [(1000, 10), (7, 7)], ids=["capacity", "quota"])
 def test_processes_at_once_take_what_there_is_and_no_more(tmp_path, database_url, volumes, fit):
     cloud = Cloud(tmp_path, CONF.format(volumes=volumes), database_url)
+    cloud.leaves_flows = True  # there is no worker
     spawn = multiprocessing.get_context("spawn")
     answers = spawn.Queue()
     processes = [spawn.Process(target=creates, args=(tmp_path, database_url, answers)) for _ in range(PROCESSES)]
@@ -48,6 +49,8 @@ def test_processes_at_once_take_what_there_is_and_no_more(tmp_path, database_url
     told = [answers.get(timeout=120) for _ in processes]
     for process in processes:
         process.join()
+        process.close()
+    answers.close()
     assert sum(accepted for accepted, _ in told) == fit
     assert sum(refused for _, refused in told) == PROCESSES * EACH - fit
     assert cloud.count("volumes") == fit

@@ -39,6 +39,7 @@ class Histories(RuleBasedStateMachine):
         self.taken = []
 
     def teardown(self):
+        self.work()
         self.cloud.close()
         self.folder.cleanup()
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -180,10 +180,10 @@ def test_a_conversion_in_progress_may_be_cancelled(images: dict[str, Path], tmp_
         stopped.set()
         raise Cancelled
 
-    with images["qcow2"].open("rb") as file:
+    with images["qcow2"].open("rb") as file, closing(Waiting(tmp_path / "waiting", SIZE)) as waiting:
         facts = inspect(FileContent(file.fileno()), "qcow2")
         with pytest.raises(Cancelled):
-            convert.convert(file.fileno(), facts, Waiting(tmp_path / "waiting", SIZE), report=report)
+            convert.convert(file.fileno(), facts, waiting, report=report)
 
 
 def test_a_prepared_image_may_be_written_twice(images: dict[str, Path], tmp_path: Path) -> None:

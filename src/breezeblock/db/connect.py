@@ -67,8 +67,10 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and the file that writers queue on."""
         self.engine.dispose()
+        if self._turn is not None:
+            self._turn.close()
 
 
 def after_commit(connection: Connection, call: AfterCommit) -> None:
@@ -101,6 +103,13 @@ class WriteTurn:
         assert self._file is not None
         fcntl.flock(self._file, fcntl.LOCK_UN)
         self._threads.release()
+
+    def close(self) -> None:
+        """Close the file once nobody writes; the next writer opens it again."""
+        with self._threads:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
 
 
 @contextmanager
