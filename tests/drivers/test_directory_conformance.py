@@ -8,11 +8,19 @@ import pytest
 
 from breezeblock.drivers.conformance import DriverConformance, Storage, settings_for
 from breezeblock.drivers.contract import Driver
-from breezeblock.drivers.directory.driver import open_driver
+from breezeblock.drivers.directory.driver import DirectoryDriver, open_driver
 from tests.drivers.directory_storage import mounted
 
 
-class TestOverlays(DriverConformance):
+class DirectoryConformance(DriverConformance):
+    """What both ways have in common: a driver that is done with gives its directory to the next one."""
+
+    def close_driver(self, driver: Driver) -> None:
+        assert isinstance(driver, DirectoryDriver)
+        driver.close()
+
+
+class TestOverlays(DirectoryConformance):
     """On any filesystem, by bases and overlays; with replicas."""
 
     def open_driver(self, directory: Path) -> Driver:
@@ -26,16 +34,17 @@ def xfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield directory
 
 
-class TestReflink(DriverConformance):
+class TestReflink(DirectoryConformance):
     """On XFS, where snapshots and clones are files that share blocks."""
 
     @pytest.fixture
     def storage(self, xfs: Path) -> Iterator[Storage]:
         directory = xfs / uuid.uuid4().hex[:8]
         directory.mkdir()
-        storage = Storage(self.open_driver, directory)
+        storage = Storage(self.open_driver, directory, self.close_driver)
         yield storage
         storage.clean()
+        self.close_driver(storage.driver)
 
     def open_driver(self, directory: Path) -> Driver:
         return open_driver(settings_for("directory", directory, replication_device=str(directory / "replicas")))
