@@ -155,6 +155,9 @@ class GlanceCatalog(GlanceWriting):
         except msgspec.DecodeError as error:
             raise ServiceUnavailable("The image service answered something that is not JSON.") from error
 
+    def _record(self, body: dict[str, Any]) -> Image:
+        return _image(body)
+
     def _endpoint(self) -> str:
         endpoint = (self._adapter.get_endpoint() or "").rstrip("/").removesuffix("/v2")
         if not endpoint:

@@ -54,6 +54,9 @@ class GlanceWriting:
     def _endpoint(self) -> str:
         raise NotImplementedError
 
+    def _record(self, body: dict[str, Any]) -> Image:
+        raise NotImplementedError
+
     def create(self, context: RequestContext, *, token: str | None = None, **fields: Any) -> Image:
         """A new image without data; without a token it is made by the service, for the caller's project.
 
@@ -68,8 +71,7 @@ class GlanceWriting:
             body["owner"] = context.project_id
         else:
             options["auth"] = _of_caller(token)
-        made = self._send("POST", "/v2/images", json=body, **options).json()
-        return self.get(context.as_service(), made["id"])
+        return self._record(self._send("POST", "/v2/images", json=body, **options).json())
 
     def upload(self, context: RequestContext, image_id: str, pieces: ImageData) -> Image:
         """Give a queued image its data; what Glance then has is compared with what was sent."""
