@@ -41,7 +41,13 @@ _VERBS = {
 }
 """The verbs of a driver that change the storage, and what they do."""
 
-_ACTS = _VERBS | {"upload": "an image gets its data", "discard": "an image is removed"}
+_ACTS = _VERBS | {
+    "upload": "an image gets its data",
+    "discard": "an image is removed",
+    "make_key": "the key of an encrypted volume is made",
+    "copy_key": "the key of an encrypted volume is copied for its backup",
+    "delete_key": "the key of what is gone is forgotten",
+}
 """These, and what flows do beside."""
 
 COMMIT = ("before_commit", "after_commit")
@@ -58,7 +64,12 @@ _FILL = ("create_volume", "copy_image_to_volume", "extend_volume")
 
 POINTS: dict[str, tuple[str, ...]] = {
     "api": (*PUBLISH, *COMMIT),
-    "create_volume.raw": (*_around("create_volume"), *PUBLISH, *COMMIT, *_around("delete_volume")),
+    "create_volume": (*_around("make_key"), *PUBLISH),
+    "create_volume.raw": (
+        *_around("create_volume", "copy_image_to_volume", "delete_volume", "delete_key"),
+        *PUBLISH,
+        *COMMIT,
+    ),
     "create_volume.snap": (*_around("create_volume_from_snapshot"), *PUBLISH, *COMMIT),
     "create_volume.source_vol": (*_around("create_cloned_volume"), *PUBLISH, *COMMIT),
     "create_volume.source_replica": (*_around("create_replica_test_volume"), *PUBLISH, *COMMIT),
@@ -73,10 +84,15 @@ POINTS: dict[str, tuple[str, ...]] = {
     "create_volume.image.image_volume": (*_around("create_cloned_volume"), *PUBLISH),
     "create_volume.image.cached": (*_around("create_cloned_volume"), *PUBLISH, *COMMIT),
     "create_volume.image.download": (*_around(*_FILL), "between_pieces", *PUBLISH, *COMMIT),
-    "create_volume.undo": (*_around("delete_volume"), *COMMIT),
+    "create_volume.undo": (*_around("delete_volume", "delete_key"), *COMMIT),
     "fill_image_cache": (*_around(*_FILL[:2]), "between_pieces", *PUBLISH, *COMMIT),
     "fill_image_cache.undo": (*_around("delete_volume"), *REMOVE, *COMMIT),
-    "delete_volume": (*_around("delete_snapshot", "delete_replica", "delete_volume"), *PUBLISH, *REMOVE, *COMMIT),
+    "delete_volume": (
+        *_around("delete_snapshot", "delete_replica", "delete_volume", "delete_key"),
+        *PUBLISH,
+        *REMOVE,
+        *COMMIT,
+    ),
     "delete_volume.undo": COMMIT,
     "extend_volume": (*_around("extend_volume"), "after_withdraw", *PUBLISH, *SERVE, *COMMIT),
     "extend_volume.undo": COMMIT,
@@ -85,13 +101,13 @@ POINTS: dict[str, tuple[str, ...]] = {
     "delete_snapshot": (*_around("delete_snapshot"), *PUBLISH, *REMOVE, *COMMIT),
     "delete_snapshot.undo": COMMIT,
     "create_backup": (
-        *_around("create_snapshot", "delete_snapshot"),
+        *_around("copy_key", "create_snapshot", "delete_snapshot"),
         "between_chunks",
         *PUBLISH,
         *REMOVE,
         *COMMIT,
     ),
-    "create_backup.undo": (*_around("delete_snapshot"), *REMOVE, *COMMIT),
+    "create_backup.undo": (*_around("delete_snapshot", "delete_key"), *REMOVE, *COMMIT),
     "restore_backup": (*_around("copy_image_to_volume"), "between_chunks", *PUBLISH, *COMMIT),
     "upload_image": (
         *_around("create_snapshot", "upload", "delete_snapshot"),
@@ -102,7 +118,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     ),
     "upload_image.undo": (*_around("discard", "delete_snapshot"), *REMOVE, *COMMIT),
     "restore_backup.undo": COMMIT,
-    "delete_backup": (*REMOVE, *COMMIT),
+    "delete_backup": (*_around("delete_key"), *REMOVE, *COMMIT),
     "connect_volume": (*_around("initialize_connection"), *PUBLISH, *SERVE, *COMMIT),
     "connect_volume.undo": (*_around("terminate_connection"), *COMMIT),
     "disconnect_volume": (*_around("terminate_connection"), "after_withdraw", *PUBLISH, *COMMIT),

@@ -13,12 +13,14 @@ from breezeblock.encryption.luks import HEADER_BYTES
 from breezeblock.errors import InvalidInput, InvalidState, KeyManagerError, NoValidBackend
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.flows import replicas
+from breezeblock.images.catalog import RangesUnsupported
 from breezeblock.keys.store import passphrase
 from breezeblock.model import clock
 from breezeblock.model.image import Image
 from breezeblock.model.volume_type import VolumeType
 from breezeblock.services import backups, encryption, snapshots
 from breezeblock.services import volumes as volume_services
+from breezeblock.services.doctor.examine import examine
 from tests import encrypted
 from tests.cloud import MEMBER, Cloud
 
@@ -323,6 +325,31 @@ def test_a_driver_that_holds_no_encrypted_volumes(tmp_path):
         cloud.create(size=1, volume_type="secret")
     assert cloud.create(size=1).status == "creating"
     cloud.close()
+
+
+def test_the_doctor_knows_the_keys(cloud):
+    """It tells of keys that belong to nothing and of volumes without theirs, and removes none."""
+    volume, plain = cloud.made(size=1, volume_type="secret"), cloud.made(size=1)
+    assert [one.wrong for one in examine(cloud.settings, cloud.database)] == []
+    orphan = cloud.backend.keys.make(str(uuid.uuid4()), 32)
+    cloud.backend.keys.delete(volume.encryption_key_id)
+    found = {(one.kind, one.id, one.fix) for one in examine(cloud.settings, cloud.database)}
+    assert found == {("orphan_key", orphan, None), ("lost_key", volume.id, None)}
+    assert plain.encryption_key_id is None
+
+
+def test_an_image_that_needs_a_copy_on_disk_is_refused(cloud, monkeypatch):
+    """An image service without ranges: what cannot be taken as it comes would lie on a disk in plain."""
+
+    def refuse(*args):
+        raise RangesUnsupported
+
+    qcow2, raw = image(cloud, "qcow2"), image(cloud)
+    monkeypatch.setattr(cloud.images, "read", refuse)
+    volume = cloud.made(size=1, image_ref=qcow2, volume_type="secret")
+    assert volume.status == "error"
+    assert "no copy of it is put on a disk in plain" in cloud.operations(volume.id)[0].message
+    assert cloud.made(size=1, image_ref=raw, volume_type="secret").status == "available"
 
 
 def test_keys_are_told_nobody(cloud, tmp_path, caplog):

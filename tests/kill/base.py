@@ -27,14 +27,19 @@ class Base:
                 "volumes", size=1, name=f"base-{backend}", imageRef=self.image, volume_type=f"replicated-{backend}"
             )
             self.snapshots[backend] = world.made("snapshots", volume_id=self.volumes[backend], name=f"base-{backend}")
+        for kind in ("secret", "secret-dir", "secret-weak"):
+            self.volumes[kind] = world.made(
+                "volumes", size=1, name=f"base-{kind}", imageRef=self.image, volume_type=kind
+            )
         self.backup = world.made("backups", volume_id=self.volumes["sim"], name="base")
+        self.secret_backup = world.made("backups", volume_id=self.volumes["secret"], name="base-secret")
         self.image_volume = world.image(location=f"cinder://{self.volumes['sim']}")
         with world.database.begin() as connection:  # the project that images belong to
             owner = sa.select(tables.images.c.owner).where(tables.images.c.id == self.image_volume)
             volume = tables.volumes
             changed = sa.update(volume).where(volume.c.id == self.volumes["sim"])
             connection.execute(changed.values(metadata={"image_owner": connection.execute(owner).scalar_one()}))
-        for volume in self.volumes.values():
+        for volume in (self.volumes[backend] for backend in ("sim", "dir", "weak")):
             world.wait(
                 lambda at=f"/volumes/{volume}/replication": world.call("GET", at)["replication"]["last_in_step_at"]
             )

@@ -78,5 +78,17 @@ ALL: list[Create | Verb | Upload | Undone | Together] = [
     PurgeOrphan("purge_orphan-dir", "dir"),
     ReconcileExport("reconcile_export", "dir"),
     *UNDONE,
+    Create("raw-secret", "secret", None, lambda w, b: {}),
+    Create("raw-secret-dir", "secret-dir", None, lambda w, b: {}),
+    Create("source_vol-secret", "secret", PAYLOAD_SHA, lambda w, b: {"source_volid": b.volumes["secret"]}),
+    Create("source_vol-secret-dir", "secret-dir", PAYLOAD_SHA, lambda w, b: {"source_volid": b.volumes["secret-dir"]}),
+    Create("backup-secret", "secret", PAYLOAD_SHA, lambda w, b: {"backup_id": b.secret_backup}),
+    Create("download-secret", "secret", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}, size=2),
+    Create("download-secret-dir", "secret-dir", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}),
+    Create("reschedule-secret", "secret-pair", None, lambda w, b: {}),
+    Create("undo-secret", "secret-broken", None, lambda w, b: {}, outcomes=("error",)),
+    Delete("delete-secret", "secret"),
+    CreateBackup("create_backup-secret", "secret"),
+    DeleteBackup("delete_backup-secret", "secret"),
 ]
 SCENARIOS = {one.name: one for one in ALL}

@@ -94,6 +94,7 @@ UNDONE: list[Create | Undone] = [
     Undone("undo-snapshot", "create_snapshot", CreateSnapshot("", "weak"), "error", "snapshots"),
     Undone("undo-delete_snapshot", "delete_snapshot", DeleteSnapshot("", "weak"), "error_deleting", "snapshots"),
     Undone("undo-backup", "open_volume", CreateBackup("", "weak"), "error", "backups"),
+    Undone("undo-backup-secret", "open_volume", CreateBackup("", "secret-weak"), "error", "backups"),
     Undone("undo-restore", "copy_image_to_volume", RestoreBackup("", "weak"), "error_restoring"),
     Undone("undo-upload", "open_volume", LiveUpload("", "weak"), "in-use"),
     Undone("undo-connect", "initialize_connection", Connect("", "weak"), "error_attaching", "attachments"),

@@ -23,15 +23,20 @@ from breezeblock.cli.client import Client
 from breezeblock.context import admin_context
 from breezeblock.db import operations, tables, volumes
 from breezeblock.db.connect import Database
+from breezeblock.drivers.contract import BlockSource
 from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.drivers.registry import open_driver
 from breezeblock.errors import ServiceUnavailable
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.flows import reconcile
+from breezeblock.keys.local import LocalKeys
+from breezeblock.keys.store import passphrase
 from breezeblock.model.states import PASSING
+from breezeblock.model.volume import Volume
 from breezeblock.services.doctor.examine import examine
 from scripts.chaos.content import digest_of
 from scripts.service import ServiceFailed, export_daemons
+from tests import encrypted
 from tests.processes import Server, free_port
 
 PROGRAM = Path(sys.executable).with_name("breezeblock")
@@ -92,6 +97,12 @@ TYPES = {
     f"replicated-{name}": {"volume_backend_name": name, "replication_enabled": "<is> True"}
     for name in ("sim", "weak", "dir")
 }
+SECRET = {"secret": "sim", "secret-dir": "dir", "secret-weak": "weak", "secret-pair": "pair", "secret-broken": "broken"}
+"""The types whose volumes are encrypted, and their backends."""
+
+ENCRYPTION = {"provider": "luks", "control_location": "front-end", "cipher": "aes-xts-plain64", "key_size": 256}
+TYPES |= {name: {"volume_backend_name": backend} for name, backend in SECRET.items()}
+TYPES |= {"replicated-secret": {"volume_backend_name": "sim", "replication_enabled": "<is> True"}}
 PAYLOAD = random.Random(3).randbytes((5 << 20) + 4096)  # 6 pieces of an image, 2 chunks of a backup
 PAYLOAD_SHA = hashlib.sha256(PAYLOAD).hexdigest()
 EMPTY_SHA = hashlib.sha256(b"").hexdigest()
@@ -119,6 +130,7 @@ class World:
         self._faults = self.data_dir / "simulated-weak" / "faults"
         self._faults.mkdir(parents=True)
         self.mend()
+        self.keys = LocalKeys(self.data_dir / "keys")
         self.log = directory / "log"
         self.stopping = False
         self.kills = 0
@@ -142,7 +154,10 @@ class World:
             for name, one in own.items()
         }
         for name, specs in TYPES.items():
-            self.client.call("POST", "/types", {"volume_type": {"name": name, "extra_specs": specs}})
+            made = self.client.call("POST", "/types", {"volume_type": {"name": name, "extra_specs": specs}})
+            if "secret" in name:
+                path = f"/types/{made['volume_type']['id']}/encryption"
+                self.client.call("POST", path, {"encryption": ENCRYPTION})
 
     def wait_for_api(self) -> None:
         self._servers["api"].wait_for(f"http://127.0.0.1:{self.port}/healthcheck")
@@ -364,7 +379,16 @@ class World:
         driver = self.drivers[(volume.host or "").partition("@")[2].partition("#")[0]]
         with driver.open_volume(volume) as source:
             assert source.size == volume.size_bytes, (source.size, volume.size)
-            return digest_of(source)
+            return digest_of(source) if volume.encryption_key_id is None else self._inside(volume, source)
+
+    def _inside(self, volume: Volume, source: BlockSource) -> str:
+        """SHA-256 of as much as the payload has, which QEMU reads inside the container with the volume's own key."""
+        key = passphrase(self.keys.get(str(volume.encryption_key_id)))
+        container = encrypted.dump(source, self.data_dir.parent / "container")
+        try:
+            return hashlib.sha256(encrypted.inside(container, key, 6)[: len(PAYLOAD)]).hexdigest()
+        finally:
+            container.unlink()
 
     def complaints(self) -> list[str]:
         """All that is not as it should be when nothing runs: passing states, and storage that no row knows or misses."""
@@ -389,10 +413,15 @@ class World:
                     if status == "error_deleting":
                         half_deleted.add(f"{prefix}-{row_id}")
             kept = {f"backup-{row.id}" for row in connection.execute(sa.select(tables.backups.c.id))}
+            held = set()
+            for table in (tables.volumes, tables.backups):
+                held |= set(connection.scalars(sa.select(table.c.encryption_key_id).where(table.c.status != "error")))
         for name, driver in self.drivers.items():
             there = set(driver.list_objects())
             found += [f"{name} has {one}, which no row knows" for one in sorted(there - known[name])]
             found += [f"{name} misses {one}" for one in sorted(known[name] - there - half_deleted)]
+        found += [f"the keys have {one}, which no row knows" for one in sorted(set(self.keys.ids()) - held)]
+        found += [f"the keys miss {one}" for one in sorted(held - {None} - set(self.keys.ids()))]
         store = self.data_dir / "backups"
         stored = set(os.listdir(store)) if store.exists() else set()
         found += [f"the backup store has {one}, which no row knows" for one in sorted(stored - kept)]

@@ -59,8 +59,8 @@ def create_volume(flow: Flow) -> None:
         volume = volumes.get(connection, flow.arguments["volume_id"])
     spec: VolumeSpec = msgspec.convert(flow.arguments["spec"], VolumeSpec)
     flow.check_deadline()
+    volume = encrypting.with_key(flow, volume)
     with killpoints.within(tag_of(spec)):
-        volume = encrypting.with_key(flow, volume)
         try:
             made = SOURCES[type(spec)](flow, volume, spec)
         except DriverError as error:

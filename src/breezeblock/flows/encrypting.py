@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from breezeblock import killpoints
 from breezeblock.db import backups, type_encryptions, volumes
 from breezeblock.drivers.contract import BlockTarget, Fill, Rewrite
 from breezeblock.encryption import cipher, luks
@@ -22,7 +23,9 @@ def with_key(flow: Flow, volume: Volume) -> Volume:
     if volume.encryption_key_id is None:
         return volume
     encryption = _encryption(flow, volume)
+    killpoints.reached("before_make_key")
     key_id = flow.backend.keys.make(name_for(volume.id), cipher.key_bytes(encryption))
+    killpoints.reached("after_make_key")
     if not flow.resumed:
         with flow.explained("encryption", cipher=encryption.cipher, key_size=encryption.key_size) as result:
             result["encryption_key_id"] = key_id
@@ -35,14 +38,18 @@ def with_key(flow: Flow, volume: Volume) -> Volume:
 def forget_key(flow: Flow, key_id: str | None) -> None:
     """Have nobody open any more what was encrypted under this key; gone is done."""
     if key_id is not None:
+        killpoints.reached("before_delete_key")
         flow.backend.keys.delete(key_id)
+        killpoints.reached("after_delete_key")
 
 
 def copy_key(flow: Flow, backup: Backup, volume: Volume) -> None:
     """Keep the volume's key for its backup, which outlives the volume."""
     if backup.encryption_key_id is None or volume.encryption_key_id is None:
         return
+    killpoints.reached("before_copy_key")
     key_id = flow.backend.keys.copy(name_for(backup.id), volume.encryption_key_id)
+    killpoints.reached("after_copy_key")
     if key_id != backup.encryption_key_id:
         with flow.saving() as connection:
             backups.update(connection, backup.id, encryption_key_id=key_id)

@@ -62,6 +62,7 @@ def prepare(
     volume_size: int,
     report: Report,
     verified: bool = False,
+    may_spool: bool = True,
     vmdk_allowed_types: tuple[str, ...] = ("streamOptimized", "monolithicSparse"),
     limits: Limits | None = None,
 ) -> Iterator[PreparedImage]:
@@ -69,7 +70,7 @@ def prepare(
 
     `volume_size` is GiB, `spool_dir` a directory on the target's filesystem; what is put there is gone at the end,
     however this process ends. `report` tells of the fetching, where that is apart from the writing. An image that was
-    `verified` before is not hashed again.
+    `verified` before is not hashed again. Unless it `may_spool`, an image that needs a copy on disk is refused.
 
     Raises:
         ImageUnacceptable: the image's format, header, size or checksum is wrong.
@@ -101,6 +102,11 @@ def prepare(
             facts = look(remote)
             prepared = _in_one_pass(image, remote, facts, layout(remote, facts), wanted)
         except (RangesUnsupported, Scattered):
+            if not may_spool:
+                raise ImageUnacceptable(
+                    "The image cannot be read in one pass, and for an encrypted volume no copy of it is put on a disk in "
+                    "plain. Upload it as raw, or convert it with qemu-img convert and upload it again."
+                ) from None
             pieces = _verified(remote, wanted, Meter(report, remote.size))
             file = FileContent(stack.enter_context(spooled(pieces, remote.size, spool_dir)))
             prepared = _of_file(image, file, look(file), None, limits)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from breezeblock import killpoints
 from breezeblock.errors import KeyManagerError
 from breezeblock.keys.store import passphrase
 
@@ -36,8 +37,10 @@ class LocalKeys:
 
     def delete(self, key_id: str) -> None:
         """As `KeyStore.delete`."""
+        path = self._file(key_id)
         with self._errors("delete"), contextlib.suppress(FileNotFoundError):
-            self._file(key_id).unlink()
+            path.with_suffix(".new").unlink(missing_ok=True)
+            path.unlink()
             self._sync()
 
     def ids(self) -> list[str]:
@@ -56,7 +59,9 @@ class LocalKeys:
                 file.write(passphrase(key))
                 file.flush()
                 os.fsync(file.fileno())
+            killpoints.reached("before_publish")
             new.rename(path)
+            killpoints.reached("after_publish")
             self._sync()
         return name
 

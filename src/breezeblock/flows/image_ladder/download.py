@@ -23,13 +23,13 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made:
     """
     flow.take_copy_turn(volume.project_id)
     show_downloading(flow, volume, image)
-    with prepared_image(flow, image, volume.size) as prepared:
+    with prepared_image(flow, image, volume.size, may_spool=volume.encryption_key_id is None) as prepared:
         return copy_in(flow, volume, prepared)
 
 
 @contextmanager
-def prepared_image(flow: Flow, image: Image, size: int) -> Iterator[PreparedImage]:
-    """The image for a volume of `size` GiB, inspected, and fetched first where its format needs that."""
+def prepared_image(flow: Flow, image: Image, size: int, *, may_spool: bool = True) -> Iterator[PreparedImage]:
+    """The image for a volume of `size` GiB, inspected, and fetched first where its format needs that and it may."""
     settings = flow.backend.settings
     verified = Verification(flow, image)
     with prepare(
@@ -39,6 +39,7 @@ def prepared_image(flow: Flow, image: Image, size: int) -> Iterator[PreparedImag
         volume_size=size,
         report=flow.progress,
         verified=verified.known,
+        may_spool=may_spool,
         vmdk_allowed_types=tuple(settings.vmdk_allowed_types),
     ) as prepared:
         yield prepared

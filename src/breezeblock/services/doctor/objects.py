@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 from breezeblock.flows import reconcile
+from breezeblock.keys.store import name_for
+from breezeblock.model.backup import Backup
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
 from breezeblock.services.doctor.finding import Finding
@@ -28,6 +30,7 @@ def check(picture: Picture) -> Iterator[Finding]:
         yield from _rows_of(picture, storage)
     yield from _backups(picture)
     yield from _images(picture)
+    yield from _keys(picture)
 
 
 def _troubles(picture: Picture, storage: Storage) -> Iterator[Finding]:
@@ -151,6 +154,32 @@ def _backups(picture: Picture) -> Iterator[Finding]:
                 wrong=f"{backup.status}, but the store has no manifest of it",
                 fix="set its status to error",
                 details={"status": backup.status},
+            )
+
+
+def _keys(picture: Picture) -> Iterator[Finding]:
+    """None is removed: what was encrypted under a key is lost with it."""
+    if picture.keys is None:
+        return
+    rows: list[Volume | Backup] = [*picture.rows.volumes, *picture.rows.backups]
+    known = {one.encryption_key_id for one in rows} | {name_for(one) for one in picture.busy}
+    for key_id in sorted(picture.keys - known):
+        yield Finding(
+            kind="orphan_key", resource="key", id=key_id, wrong="is the key of no volume and no backup", fix=None
+        )
+    for row in rows:
+        noun, backend = ("volume", row.backend) if isinstance(row, Volume) else ("backup", row.host)
+        held = row.status in (HELD["volume"] if noun == "volume" else {"available", "error_deleting"})
+        if row.encryption_key_id is None or not held or row.id in picture.busy or backend not in picture.storages:
+            continue
+        if row.encryption_key_id not in picture.keys:
+            yield Finding(
+                kind="lost_key",
+                resource=noun,
+                id=row.id,
+                wrong=f"encrypted, and its key {row.encryption_key_id} is not in the key store",
+                fix=None,
+                backend=backend,
             )
 
 

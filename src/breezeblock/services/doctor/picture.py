@@ -15,7 +15,7 @@ from breezeblock.db import survey
 from breezeblock.db.connect import Database
 from breezeblock.db.survey import Survey
 from breezeblock.model import clock
-from breezeblock.services.doctor.stores import Storage, look_at_backups, look_at_images, look_at_storage
+from breezeblock.services.doctor.stores import Storage, look_at_backups, look_at_images, look_at_keys, look_at_storage
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +24,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     storages: dict[str, Storage]
     """By `host@backend`."""
     stored_backups: dict[str, bool]
+    keys: frozenset[str] | None
+    """Ids of the keys there are; None where they are not kept by this service."""
     image_files: frozenset[str] | None
     """Files there were before and after the rows were read; None without a local image store."""
     image_files_ever: frozenset[str]
@@ -39,12 +41,14 @@ def take(settings: Settings, database: Database) -> Picture:
     began = clock.now()
     storages = {own.backend: look_at_storage(own) for own in settings.backends}
     stored = look_at_backups(settings)
+    keys = look_at_keys(settings)
     before = look_at_images(settings)
     rows = survey.take(database, began)
     after = look_at_images(settings)
     return Picture(
         storages=storages,
         stored_backups=stored,
+        keys=keys,
         image_files=None if before is None or after is None else before & after,
         image_files_ever=(before or frozenset()) | (after or frozenset()),
         rows=rows,

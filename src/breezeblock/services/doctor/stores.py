@@ -13,8 +13,10 @@ from breezeblock.backups.directory import DirectoryStore
 from breezeblock.config import BackendSettings, Settings
 from breezeblock.drivers.contract import Examinable
 from breezeblock.drivers.registry import make_driver
+from breezeblock.encryption.open import open_keys
 from breezeblock.errors import BackendNotFound, BackendTransient, BreezeblockError
 from breezeblock.images import files
+from breezeblock.keys.local import LocalKeys
 
 UNFINISHED = ".tmp"
 UPLOAD = ".upload"
@@ -85,6 +87,12 @@ def look_at_backups(settings: Settings) -> dict[str, bool]:
     """Whether each backup in the store is finished, by id."""
     root = settings.path("backup_posix_path", "backups")
     return DirectoryStore(root).stored() if root.exists() else {}
+
+
+def look_at_keys(settings: Settings) -> frozenset[str] | None:
+    """The ids of all keys of encrypted volumes; None where they are kept elsewhere."""
+    keys = open_keys(settings)
+    return frozenset(keys.ids()) if isinstance(keys, LocalKeys) else None
 
 
 def look_at_images(settings: Settings) -> frozenset[str] | None:
