@@ -102,6 +102,7 @@ class Cloud:
         own = self.settings.backends[0]
         self.driver = open_driver(own)
         self.backend = make_backend(self.settings, own, self.driver, self.database, self.images)
+        self.backend.sources.start()
         self.open_ones.append(self)
         self.report()
 
@@ -181,6 +182,7 @@ class Cloud:
         try:
             self.check_pairs()
         finally:
+            self.backend.sources.close()
             if isinstance(self.driver, DirectoryDriver):
                 self.driver.close()
             self.database.close()

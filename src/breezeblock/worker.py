@@ -26,10 +26,10 @@ from breezeblock.db import attachments, operations, pools, volumes
 from breezeblock.db.connect import Database
 from breezeblock.db.slot import LostSlot, Slot, end_process
 from breezeblock.delivery.publisher import Publisher, open_sinks
-from breezeblock.drivers.contract import Driver
+from breezeblock.drivers.contract import Driver, Hydrates
 from breezeblock.drivers.registry import make_driver
 from breezeblock.errors import BreezeblockError, Conflict
-from breezeblock.flows import replicas
+from breezeblock.flows import hydrate, replicas
 from breezeblock.flows.backend import Backend, make_backend
 from breezeblock.flows.engine import Engine, message_for_user
 from breezeblock.images.catalog import ImageCatalog
@@ -131,12 +131,15 @@ class _Owned:
         if not self._set_up():
             return
         engine = self._open()
+        self._backend.sources.start()
+        hydrate.serve_pending(self._backend)
         self._round()
         self._restore_exports()
         rounds = threading.Thread(target=self._rounds, name=f"{self.name} rounds", daemon=True)
         rounds.start()
         engine.run()
         rounds.join()
+        self._backend.sources.close()
 
     def stop(self) -> None:
         """Have `run` end."""
@@ -252,6 +255,8 @@ class _Owned:
                 if one.attach_status in {"attaching", "attached"}
             ]
         for volume in attached:
+            if self._is_fenced(volume):
+                continue
             try:
                 with killpoints.within("restore_exports", anew=True):
                     self._restore_export(volume)
@@ -267,6 +272,15 @@ class _Owned:
         if not self._is_wanted(volume.id):
             # a detach went by between the look at the rows and the export
             self._backend.driver.terminate_connection(volume, None)
+
+    def _is_fenced(self, volume: Volume) -> bool:
+        """Whether a volume must not be exported: its image proved to be wrong."""
+        driver = self._backend.driver
+        return (
+            volume.status == "error"
+            and isinstance(driver, Hydrates)
+            and volume.storage_name in set(driver.list_hydrating())
+        )
 
     def _is_wanted(self, volume_id: str) -> bool:
         """Whether a volume has an attachment that nobody is about to end."""

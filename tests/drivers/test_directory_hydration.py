@@ -42,6 +42,9 @@ class Source:
     def pwrite(self, data: bytes | memoryview, offset: int) -> None:
         raise AssertionError
 
+    def close(self) -> None:
+        self.gate.set()
+
     def fill(self, target: ReadableTarget) -> None:
         for offset in range(0, self.size, MIB):
             target.pwrite(self.content[offset : offset + MIB], offset)

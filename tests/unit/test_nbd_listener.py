@@ -35,6 +35,10 @@ class Content:
     def pwrite(self, data: bytes | memoryview, offset: int) -> None:
         raise AssertionError
 
+    def close(self) -> None:
+        for event in self.waits.values():
+            event.set()
+
 
 @pytest.fixture
 def listener(tmp_path: Path) -> Iterator[NbdListener]:

@@ -249,6 +249,18 @@ def cancel_requested(connection: Connection, operation_id: str) -> bool:
     return bool(connection.execute(query).scalar_one_or_none())
 
 
+def is_under_way(connection: Connection, resource_id: str, kind: str) -> bool:
+    """Whether a flow of this kind is asked for, or runs, for this resource."""
+    query = sa.select(_operations.c.id).join(_requests, _requests.c.id == _operations.c.id)
+    query = query.where(_operations.c.resource_id == resource_id, _operations.c.kind == kind)
+    return connection.execute(query).first() is not None
+
+
+def forget_attempts(connection: Connection, flow_id: str) -> None:
+    """Let a flow that works be interrupted as often as ever."""
+    connection.execute(sa.update(_requests).where(_requests.c.id == flow_id).values(attempts=0))
+
+
 def is_pending(connection: Connection, flow_id: str) -> bool:
     """Whether a flow has still to run."""
     return connection.execute(sa.select(_requests.c.id).where(_requests.c.id == flow_id)).first() is not None

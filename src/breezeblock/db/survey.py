@@ -96,7 +96,9 @@ def _moment(database: Database) -> Iterator[Connection]:
 def _open_operations(connection: Connection) -> list[OpenOperation]:
     table = tables.operations
     query = sa.select(table.c.id, table.c.kind, table.c.resource_type, table.c.resource_id, table.c.state)
-    return records.fetch_all(connection, query.where(table.c.state.in_(["queued", "running"])), OpenOperation)
+    return records.fetch_all(
+        connection, query.where(table.c.state.in_(["queued", "running", "stalled"])), OpenOperation
+    )
 
 
 def _unpaired_events(connection: Connection) -> list[UnpairedEvent]:

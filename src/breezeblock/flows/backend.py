@@ -9,6 +9,7 @@ from breezeblock.encryption.open import open_keys
 from breezeblock.flows.pace import Pace
 from breezeblock.flows.turns import CopyTurns
 from breezeblock.images.catalog import ImageCatalog
+from breezeblock.images.nbd_listener import NbdListener
 from breezeblock.keys.store import KeyStore
 
 
@@ -25,6 +26,8 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """Whose copy is next: no more than `max_parallel_copies` run at once."""
     pace: Pace | None
     """How fast all copies are together, by `volume_copy_bps_limit`; None where they may be as fast as they can."""
+    sources: NbdListener
+    """Where the storage reads images that are on their way to it."""
 
     @property
     def name(self) -> str:
@@ -50,4 +53,5 @@ def make_backend(
         keys=open_keys(settings),
         copies=CopyTurns(own.max_parallel_copies),
         pace=Pace(own.volume_copy_bps_limit) if own.volume_copy_bps_limit else None,
+        sources=NbdListener(settings.run_dir / "sources" / f"{own.name}.sock"),
     )

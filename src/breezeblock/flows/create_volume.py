@@ -5,13 +5,14 @@ its source and becomes `available`; or everything is undone and it becomes `erro
 """
 
 import logging
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from breezeblock import killpoints
-from breezeblock.db import moves, outbox, volumes
+from breezeblock.db import moves, operations, outbox, volumes
 from breezeblock.errors import DriverError, KeyManagerError
 from breezeblock.flows import encrypting, image_cache, reschedule
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
@@ -82,3 +83,14 @@ def publish(flow: Flow, volume: Volume, made: Made) -> None:
         moves.move(connection, "volume", volume.id, "create_done", launched_at=now, **changes)
         made_volume = msgspec.structs.replace(volume, status="available", launched_at=now, **changes)
         outbox.volume_event(connection, "create.end", made_volume, flow.id)
+        if made.hydration is not None:
+            operation_id = str(uuid.uuid4())
+            outbox.volume_event(connection, "hydrate.start", made_volume, operation_id)
+            operations.request_flow(
+                connection,
+                flow.context,
+                "hydrate_volume",
+                operation_id=operation_id,
+                resource=made_volume,
+                arguments={"volume_id": volume.id, **msgspec.to_builtins(made.hydration)},
+            )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from breezeblock.db import image_cache, moves, outbox, snapshots, volumes
 from breezeblock.drivers.contract import Replicates
 from breezeblock.errors import BackendInUse
-from breezeblock.flows import encrypting
+from breezeblock.flows import encrypting, hydrate
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.flows.replicas import being_refreshed
 from breezeblock.flows.upload_image import being_uploaded
@@ -37,6 +37,7 @@ def delete_volume(flow: Flow) -> None:
     if volume is None:
         return
     wait_for_users(flow, volume_id, [snapshot.id for snapshot in dying])
+    hydrate.wait_until_out(flow, volume_id)
     for snapshot in dying:
         with flow.explained("delete_snapshot", snapshot=snapshot.id):
             flow.driver.delete_snapshot(snapshot)

@@ -73,6 +73,7 @@ class Flow:
         self._told = 0.0
         self._told_bytes = 0
         self._rate: float | None = None
+        self._stalled = False
         self._load()
 
     def _load(self) -> None:
@@ -80,6 +81,7 @@ class Flow:
             operation = operations.get(connection, self.id)
             if operation is not None:
                 self._answers = list(operation.answers)
+                self._stalled = operation.state == "stalled"
                 self.waited_for = operation.waits_for
                 self.resumed = self.resumed or operation.started_at is not None
                 self._started_at = operation.started_at or self._started_at
@@ -193,9 +195,12 @@ class Flow:
             measured = max(0.0, (done - self._told_bytes) / passed)
             self._rate = measured if self._rate is None else self._rate + SMOOTHING * (measured - self._rate)
         self._told, self._told_bytes = time.monotonic(), done
-        changed = {"state": "running", "bytes_done": done, "bytes_total": total, "rate": self._rate}
+        changed: dict[str, Any] = {"state": "running", "bytes_done": done, "bytes_total": total, "rate": self._rate}
+        if self._stalled:
+            changed["message"] = None
         with self.backend.database.begin() as connection:
             operations.update(connection, self.id, **changed, waiting=None, waits_for=None)
+        self._stalled = False
 
     def look(self) -> None:
         """Notice a cancel (twice a second), and what else ends a long step. Call it often.
@@ -217,6 +222,17 @@ class Flow:
     def _check_cancel(self, connection: Connection) -> None:
         if operations.cancel_requested(connection, self.id):
             raise Cancelled("The operation was cancelled by its user.")
+
+    def stalled(self, reason: str) -> None:
+        """Tell that the flow cannot go on for now, and why; it tries again by itself, and the next progress tells so."""
+        with self.backend.database.begin() as connection:
+            operations.update(connection, self.id, state="stalled", message=reason, rate=None)
+        self._told, self._stalled = 0.0, True
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises `WorkerStopping` when this worker ends."""
+        if self._stopping.wait(seconds):
+            raise WorkerStopping
 
     def check_deadline(self) -> None:
         """Raises `DeadlinePassed` when the time for this flow is over (its argument `deadline`, as `clock` tells time)."""
@@ -265,17 +281,21 @@ FlowFunction = Callable[[Flow], None]
 
 
 class FlowKind(msgspec.Struct, frozen=True):
-    """A registered flow: the story, and what ends it when the story itself broke (`abandon(flow, error)`)."""
+    """A registered flow: the story, and what ends it when the story itself broke (`abandon(flow, error)`).
+
+    One that runs `beside` the others may take days, so it has a thread of its own and is none of `flow_threads`.
+    """
 
     run: FlowFunction
     abandon: Callable[[Flow, BaseException], None]
+    beside: bool = False
 
 
 _KINDS: dict[tuple[str, int], FlowKind] = {}
 
 
 def flow(
-    name: str, *, abandon: Callable[[Flow, BaseException], None], version: int = 1
+    name: str, *, abandon: Callable[[Flow, BaseException], None], version: int = 1, beside: bool = False
 ) -> Callable[[FlowFunction], FlowFunction]:
     """Register a function as the flow `name` in one of its versions (`model.flows`).
 
@@ -286,7 +306,7 @@ def flow(
         raise LookupError(f"model.flows has no version {version} of a flow {name}.")
 
     def register(function: FlowFunction) -> FlowFunction:
-        _KINDS[name, version] = FlowKind(function, abandon)
+        _KINDS[name, version] = FlowKind(function, abandon, beside)
         return function
 
     return register
@@ -306,6 +326,7 @@ class Engine:
         self._live: set[str] = set()
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(backend.settings.flow_threads, thread_name_prefix=backend.own.name)
+        self._beside: list[threading.Thread] = []
 
     def run(self) -> None:
         """Take up what the last owner left, then run what comes, until `stop`."""
@@ -314,6 +335,8 @@ class Engine:
             self._until_it_works(self._dispatch)
             self._alarm.wait(SWEEP_SECONDS)
         self._threads.shutdown(wait=True, cancel_futures=True)
+        for thread in self._beside:
+            thread.join()
         self._alarm.close()
 
     def stop(self) -> None:
@@ -344,7 +367,16 @@ class Engine:
                 if request.id in self._live:
                     continue
                 self._live.add(request.id)
+            self._submit(request)
+
+    def _submit(self, request: FlowRequest) -> None:
+        kind = _KINDS.get((request.flow, request.version))
+        if kind is None or not kind.beside:
             self._threads.submit(self._run, request)
+            return
+        thread = threading.Thread(target=self._run, args=(request,), name=f"{self._backend.own.name} {request.flow}")
+        self._beside = [*filter(threading.Thread.is_alive, self._beside), thread]
+        thread.start()
 
     def _has_to_wait(self, request: FlowRequest, waits: operations.Waits) -> bool:
         """Whether what a flow waits for has still to come. One that shall end is run, to find that out."""

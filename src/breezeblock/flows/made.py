@@ -7,12 +7,21 @@ import msgspec
 from breezeblock.model.volume import ModelUpdate
 
 
+class Hydration(msgspec.Struct, frozen=True):
+    """What comes after the volume is available: the rest of this image, in this version. `source_bytes` is its disk's size."""
+
+    image_id: str
+    version: str
+    source_bytes: int
+
+
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """The volume is on the storage, whole. What the row is to be changed by."""
+    """The volume is on the storage, whole or with a `hydration` to come. What the row is to be changed by."""
 
     model_update: ModelUpdate = {}
     bootable: bool = False
     image_metadata: dict[str, str] = {}
+    hydration: Hydration | None = None
 
 
 class Declined(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ import uuid
 import sqlalchemy as sa
 
 from breezeblock.context import admin_context
-from breezeblock.db import operations, tables, volumes
+from breezeblock.db import operations, volumes
 from breezeblock.drivers.contract import Replicates
 from breezeblock.errors import NotSupportedByBackend
 from breezeblock.flows.backend import Backend
@@ -65,7 +65,4 @@ def is_due(backend: Backend, volume: Volume) -> bool:
 
 def being_refreshed(connection: sa.Connection, volume_id: str) -> bool:
     """Whether a refresh of this volume is asked for or runs."""
-    requests, table = tables.flow_requests, tables.operations
-    query = sa.select(table.c.id).join(requests, requests.c.id == table.c.id)
-    query = query.where(table.c.resource_id == volume_id, table.c.kind == "refresh_replica")
-    return connection.execute(query).first() is not None
+    return operations.is_under_way(connection, volume_id, "refresh_replica")

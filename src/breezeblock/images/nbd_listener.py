@@ -9,6 +9,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 from breezeblock.images.nbd_server import Export, NbdSession
 
@@ -20,6 +21,13 @@ PUBLISH_SECONDS = 5.0
 """How long a client waits for an export that is not there yet: after a start they come one after the other."""
 
 
+class Listed(Export, Protocol):
+    """An export whose reads may wait."""
+
+    def close(self) -> None:
+        """Let reads that wait fail at once."""
+
+
 class NbdListener:
     """Listens from `start` to `close`. Exports come and go at any time, by any thread."""
 
@@ -27,7 +35,7 @@ class NbdListener:
         self.path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._changed = threading.Condition()
-        self._exports: dict[str, Export] = {}
+        self._exports: dict[str, Listed] = {}
         self._clients: dict[int, _Client] = {}
         self._closed = False
         self._thread = threading.Thread(target=self._accept, name="nbd-listener", daemon=True)
@@ -46,23 +54,25 @@ class NbdListener:
         """Serve nobody any more; clients see the end of their connections."""
         with self._changed:
             self._closed = True
-            clients = list(self._clients.values())
+            clients, exports = list(self._clients.values()), list(self._exports.values())
             self._changed.notify_all()
         with contextlib.suppress(OSError):  # never started
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         for client in clients:
             client.shut()
+        for export in exports:
+            export.close()
         if self._thread.is_alive():
             self._thread.join()
 
-    def publish(self, name: str, export: Export) -> None:
+    def publish(self, name: str, export: Listed) -> None:
         """Serve `export` by this name from now on."""
         with self._changed:
             self._exports[name] = export
             self._changed.notify_all()
 
-    def find(self, name: str) -> Export | None:
+    def find(self, name: str) -> Listed | None:
         """What is served by this name now."""
         with self._changed:
             return self._exports.get(name)
@@ -72,7 +82,7 @@ class NbdListener:
         with self._changed:
             self._exports.pop(name, None)
 
-    def _awaited(self, name: str) -> Export | None:
+    def _awaited(self, name: str) -> Listed | None:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or name in self._exports, PUBLISH_SECONDS)
             return self._exports.get(name)

@@ -4,24 +4,33 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from concurrent.futures import Future
+from typing import Protocol
 
 from breezeblock.errors import ImageUnacceptable
-from breezeblock.images.content import ImageContent
 from breezeblock.images.formats.layout import Layout
 
 BLOCK = 128 << 10
-MOST_BLOCKS = 256
+MOST_BLOCKS = 64
 LONGEST_RUN = 8
 """Blocks that are fetched at once for somebody who reads on and on."""
 MOST_UNPACKED = 8 << 20
 """Bytes of unpacked parts that are remembered."""
 
 
+class Content(Protocol):
+    """The stored bytes of an image. `size` is bytes."""
+
+    size: int
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Exactly `length` bytes, less only at the end. Called by several threads at once."""
+
+
 class Blocks:
     """The stored bytes of an image, some of them remembered; several threads read at once, and none fetches what another
     one is fetching. Who reads on gets more and more at once, so that a stream costs few requests."""
 
-    def __init__(self, content: ImageContent) -> None:
+    def __init__(self, content: Content) -> None:
         self.fetched = 0
         """Bytes that were read of the content."""
         self._content = content
@@ -83,10 +92,10 @@ class Blocks:
 class ImageDisk:
     """Reads the disk of an image that passed the header gate. `size` is bytes."""
 
-    def __init__(self, content: ImageContent, layout: Layout) -> None:
+    def __init__(self, content: Content, layout: Layout) -> None:
         self.size = layout.virtual_size
         self.blocks = Blocks(content)
-        self._layout = layout
+        self.layout = layout
         self._offsets, self._order = layout.by_offset()
         self._lock = threading.Lock()
         self._unpacked: OrderedDict[int, bytes] = OrderedDict()
@@ -112,7 +121,7 @@ class ImageDisk:
         return b"".join(parts)
 
     def _of_part(self, index: int, offset: int, end: int) -> bytes:
-        part = self._layout.part(index)
+        part = self.layout.part(index)
         skip, stop = offset - part.offset, min(end - part.offset, part.size)
         if skip >= stop:
             return b""
@@ -127,9 +136,9 @@ class ImageDisk:
             if index in self._unpacked:
                 self._unpacked.move_to_end(index)
                 return self._unpacked[index]
-        part = self._layout.part(index)
+        part = self.layout.part(index)
         packed = self.blocks.read(part.length, part.position)
-        (content,) = self._layout.unpack([(packed, part.size)])
+        (content,) = self.layout.unpack([(packed, part.size)])
         if len(content) != part.size:
             raise ImageUnacceptable("The image is broken: a packed part of it is too long.")
         with self._lock:

@@ -77,10 +77,7 @@ def prepare(
         BackendOutOfSpace: `spool_dir` has no room for it.
         NotFound, ServiceUnavailable: what the image service answers.
     """
-    if image.container_format not in _CONTAINERS:
-        raise ImageUnacceptable(
-            f"The image's container format is {image.container_format}; only bare images can be made volumes of."
-        )
+    check_container(image)
     wanted = None if verified else expected(image)
     limit = volume_size * _GiB
 
@@ -111,6 +108,14 @@ def prepare(
             file = FileContent(stack.enter_context(spooled(pieces, remote.size, spool_dir)))
             prepared = _of_file(image, file, look(file), None, limits)
         yield prepared
+
+
+def check_container(image: Image) -> None:
+    """Raises `ImageUnacceptable` for an image that is packed into something."""
+    if image.container_format not in _CONTAINERS:
+        raise ImageUnacceptable(
+            f"The image's container format is {image.container_format}; only bare images can be made volumes of."
+        )
 
 
 def transfer(

@@ -16,6 +16,7 @@ VERSIONS: dict[str, tuple[int, ...]] = {
     "disconnect_volume": (1,),
     "extend_volume": (1,),
     "fill_image_cache": (1,),
+    "hydrate_volume": (1,),
     "purge_orphan": (1,),
     "reconcile_export": (1,),
     "refresh_replica": (1,),

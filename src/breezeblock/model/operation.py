@@ -34,7 +34,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str
     request_id: str
     state: str = "queued"
-    """queued, running, succeeded, failed or cancelled."""
+    """queued, running, stalled (it goes on by itself), succeeded, failed or cancelled."""
     step: str | None = None
     """The step or rung it is in."""
     waiting: str | None = None
@@ -46,7 +46,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     rate: float | None = None
     answers: list[Answer] = []
     message: str | None = None
-    """Why it failed, for its user."""
+    """Why it failed or does not go on, for its user."""
     cancel_requested: bool = False
     attempts: int = 0
     """How often a worker began or took up the flow."""

@@ -59,6 +59,10 @@ VOLUME_MOVES: dict[str, Move] = {
     "restore_failed": _move("restoring-backup", "error_restoring"),
     "upload": _move("available in-use", "uploading"),
     "upload_done": _move("uploading", "available", "in-use"),
+    "hydrate_failed": _move(
+        "available in-use reserved attaching detaching maintenance extending error_extending uploading backing-up",
+        "error",
+    ),
     "strand": _move(" ".join(STRANDED), *dict.fromkeys(STRANDED.values())),
     "reset_status": _move(
         "*",

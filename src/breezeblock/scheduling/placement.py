@@ -14,7 +14,7 @@ from breezeblock.errors import InvalidInput, NoBackendYet, NoValidBackend
 from breezeblock.model.operation import Answer
 from breezeblock.model.pool import Pool
 
-NO_QUALITIES = frozenset({"creation_deadline"})
+NO_QUALITIES = frozenset({"creation_deadline", "image_hydration"})
 """Extra specs that tell the service something and are no quality of a pool."""
 
 

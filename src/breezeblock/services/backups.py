@@ -17,6 +17,7 @@ from breezeblock.model.backup import Backup
 from breezeblock.model.volume import Volume
 from breezeblock.scheduling import quota
 from breezeblock.scheduling.admission import take_turn
+from breezeblock.services.hydration import require_hydrated
 from breezeblock.services.volumes import CreateVolume, create_volume
 
 
@@ -49,6 +50,7 @@ def create_backup(
             raise InvalidState(
                 f"Invalid volume: Backing up volume {volume_id} in use needs the force flag set to True."
             )
+        require_hydrated(connection, volume_id)
         quota.check(connection, settings, volume.project_id, backups=1, backup_gigabytes=volume.size)
         moves.move(connection, "volume", volume_id, "backup")
         backup_id = str(uuid.uuid4())
@@ -114,6 +116,7 @@ def restore_backup(
         _check_encryption(backup, volume)
         if volume.status != "available":
             raise InvalidState(f"Invalid volume: Volume to be restored to must be available, but is {volume.status}.")
+        require_hydrated(connection, volume_id)
         moves.move(connection, "backup", backup_id, "restore", restore_volume_id=volume_id)
         moves.move(connection, "volume", volume_id, "restore")
         there = msgspec.structs.replace(backup, host=volume.backend)  # the worker that owns the volume does it

@@ -5,6 +5,7 @@ from breezeblock.db import operations
 from breezeblock.db.connect import Database
 from breezeblock.errors import InvalidState, NotFound
 from breezeblock.model.operation import Operation
+from breezeblock.services.hydration import HYDRATE
 
 
 def get_operation(database: Database, context: RequestContext, operation_id: str) -> Operation:
@@ -38,4 +39,8 @@ def cancel_operation(database: Database, context: RequestContext, operation_id: 
     with database.begin() as connection:
         if not operations.is_pending(connection, operation_id):
             raise InvalidState(f"Operation {operation_id} has already ended: {operation.state}.")
+        if operation.kind == HYDRATE:
+            raise InvalidState(
+                f"Operation {operation_id} cannot be cancelled: its volume is used already; delete the volume instead."
+            )
         operations.request_cancel(connection, operation_id)

@@ -13,6 +13,7 @@ from breezeblock.model import clock
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.scheduling import quota
 from breezeblock.scheduling.admission import take_turn
+from breezeblock.services.hydration import require_hydrated
 
 
 def create_snapshot(
@@ -46,6 +47,7 @@ def create_snapshot(
                 f"Invalid volume: Volume {volume_id} status must be {' or '.join(sorted(allowed))}, but current status "
                 f"is: {volume.status}."
             )
+        require_hydrated(connection, volume_id)
         gigabytes = 0 if settings.no_snapshot_gb_quota else volume.size
         quota.check(connection, settings, volume.project_id, snapshots=1, gigabytes=gigabytes)
         snapshot = Snapshot(

@@ -12,6 +12,7 @@ from breezeblock.errors import Conflict, InvalidInput, InvalidState, NotFound
 from breezeblock.images.catalog import ImageCatalog
 from breezeblock.model.image import Image
 from breezeblock.model.sources import FromBackup, FromImage, Raw, Snap, SourceReplica, SourceVol, VolumeSpec
+from breezeblock.services.hydration import require_hydrated
 
 GIB = 1 << 30
 
@@ -128,6 +129,7 @@ def _volume(connection: Connection, volume_id: str, project: str | None) -> Sour
         raise InvalidState(
             f"Invalid volume: Source volume {volume_id} must be available or in-use, but is {volume.status}."
         )
+    require_hydrated(connection, volume_id)
     return Source(
         spec=SourceVol(source_volid=volume_id),
         size=volume.size,

@@ -180,7 +180,7 @@ def _settle(
         multiattach=volume_type.wants("multiattach"),
         encryption_key_id=name_for(volume_id) if encryption else None,
         metadata=request.metadata,
-        admin_metadata=_provisioning(volume_type),
+        admin_metadata=_ways(volume_type),
         replication_status="enabled" if replicated else None,
         created_at=clock.now(),
     )
@@ -195,10 +195,11 @@ def _settle(
     return _Plan(draft=draft, source=source, wanted=wanted)
 
 
-def _provisioning(volume_type: VolumeType) -> dict[str, str]:
-    """What the driver must know of the type, kept at the volume so that a later change of the type means nothing."""
-    kind = volume_type.extra_specs.get("provisioning:type")
-    return {"provisioning": kind} if kind else {}
+def _ways(volume_type: VolumeType) -> dict[str, str]:
+    """What must be known of the type later on, kept at the volume so that a later change of the type means nothing."""
+    specs = {"provisioning": "provisioning:type", "hydration": "image_hydration"}
+    wanted = {name: volume_type.extra_specs.get(spec) for name, spec in specs.items()}
+    return {name: value for name, value in wanted.items() if value}
 
 
 def _size(request: CreateVolume, source: Source) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from breezeblock import killpoints
 from breezeblock.errors import RECOVERABLE, DriverError
 from breezeblock.flows.engine import Flow
-from breezeblock.flows.image_ladder import Rung, bootable, cached, download, driver_clone, image_volume
+from breezeblock.flows.image_ladder import Rung, bootable, cached, download, driver_clone, image_volume, lazy
 from breezeblock.flows.made import Declined, Made, answer_of
 from breezeblock.model import clock
 from breezeblock.model.image import Image
@@ -26,6 +26,9 @@ RUNGS: tuple[Rung, ...] = (
 )
 
 
+WITH_LAZY = (*RUNGS[:2], Rung("lazy", lazy.climb), *RUNGS[2:])
+
+
 def create(flow: Flow, volume: Volume, spec: FromImage) -> Made:
     """Climb the ladder, then set what makes the volume bootable (rung 5)."""
     image = flow.backend.images.get(flow.context.as_service(), spec.image_id)
@@ -34,7 +37,7 @@ def create(flow: Flow, volume: Volume, spec: FromImage) -> Made:
 
 def climb(flow: Flow, volume: Volume, image: Image) -> Made:
     """The first rung that makes the volume. The last one never declines: it makes it or raises."""
-    for rung in RUNGS:
+    for rung in WITH_LAZY if lazy.is_wanted(volume) else RUNGS:
         answer: Any = flow.step(f"rung:{rung.name}", try_rung, flow, rung, volume, image)
         if isinstance(answer, dict):  # of an earlier run of this flow
             answer = answer_of(answer)

@@ -10,6 +10,7 @@ from breezeblock.model.volume import Volume
 from breezeblock.services.doctor.finding import Finding
 from breezeblock.services.doctor.picture import Picture
 from breezeblock.services.doctor.stores import UPLOAD, Storage
+from breezeblock.services.hydration import HYDRATE
 
 HELD = {
     "volume": frozenset(
@@ -28,6 +29,7 @@ def check(picture: Picture) -> Iterator[Finding]:
             continue
         yield from _orphans(picture, storage)
         yield from _rows_of(picture, storage)
+        yield from _hydrating(picture, storage)
     yield from _backups(picture)
     yield from _images(picture)
     yield from _keys(picture)
@@ -131,6 +133,22 @@ def _row(storage: Storage, row: Volume | Snapshot, noun: str, gib: int) -> Itera
             backend=storage.backend,
             details={"status": row.status, "row": gib, "size": size, "extend": extend},
         )
+
+
+def _hydrating(picture: Picture, storage: Storage) -> Iterator[Finding]:
+    brought = {request.arguments["volume_id"] for request in picture.rows.requests if request.flow == HYDRATE}
+    for volume in picture.rows.volumes:
+        if volume.backend != storage.backend or volume.storage_name not in storage.hydrating:
+            continue
+        if volume.status in HELD["volume"] - {"error_deleting"} and volume.id not in picture.busy | brought:
+            yield Finding(
+                kind="hydration_without_flow",
+                resource="volume",
+                id=volume.id,
+                wrong="its content is on its way from its image, and nothing brings it",
+                fix=None,
+                backend=storage.backend,
+            )
 
 
 def _backups(picture: Picture) -> Iterator[Finding]:

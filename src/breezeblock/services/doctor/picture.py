@@ -16,6 +16,7 @@ from breezeblock.db.connect import Database
 from breezeblock.db.survey import Survey
 from breezeblock.model import clock
 from breezeblock.services.doctor.stores import Storage, look_at_backups, look_at_images, look_at_keys, look_at_storage
+from breezeblock.services.hydration import HYDRATE
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,10 +59,14 @@ def take(settings: Settings, database: Database) -> Picture:
 
 
 def busy_ids(rows: Survey) -> frozenset[str]:
-    """What live flows are about: their resources, what their arguments name, and what belongs to those."""
-    live = {request.id for request in rows.requests}
+    """What live flows are about: their resources, what their arguments name, and what belongs to those.
+
+    A volume whose content is on its way is used like any other, and compared like any other.
+    """
+    requests = [request for request in rows.requests if request.flow != HYDRATE]
+    live = {request.id for request in requests}
     busy = set(rows.touched) | {one.resource_id for one in rows.open_operations if one.id in live}
-    for request in rows.requests:
+    for request in requests:
         busy.update(_texts(request.arguments))
     for backup in rows.backups:
         if backup.id in busy:

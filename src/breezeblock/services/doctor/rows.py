@@ -56,7 +56,7 @@ def _flows(picture: Picture) -> Iterator[Finding]:
             (request.arguments[key] for key in ("volume_id", "snapshot_id", "backup_id") if key in request.arguments),
             None,
         )
-        harmless = request.flow.startswith(("delete_", "disconnect_", "purge_", "reconcile_", "refresh_"))
+        harmless = request.flow.startswith(("delete_", "disconnect_", "purge_", "reconcile_", "refresh_", "hydrate_"))
         if (resource_id is not None and resource_id not in present and not harmless) or request.id not in operations:
             yield Finding(
                 kind="flow_without_resource",
@@ -133,7 +133,8 @@ def _exports(picture: Picture) -> Iterator[Finding]:
             )
         for name, volume in here.items():
             wanted = connected.get(volume.id, set()) & {"attaching", "attached"}
-            if wanted and name not in storage.exports and volume.id not in picture.busy:
+            fenced = name in storage.hydrating and volume.status == "error"
+            if wanted and not fenced and name not in storage.exports and volume.id not in picture.busy:
                 yield Finding(
                     kind="missing_export",
                     resource="volume",

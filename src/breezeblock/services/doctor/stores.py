@@ -11,7 +11,7 @@ import msgspec
 
 from breezeblock.backups.directory import DirectoryStore
 from breezeblock.config import BackendSettings, Settings
-from breezeblock.drivers.contract import Examinable
+from breezeblock.drivers.contract import Examinable, Hydrates
 from breezeblock.drivers.registry import make_driver
 from breezeblock.encryption.open import open_keys
 from breezeblock.errors import BackendNotFound, BackendTransient, BreezeblockError
@@ -37,6 +37,8 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     """Of complete and half-made replicas, without `.tmp`."""
     silence: str | None = None
     """Why it is not known what is exported."""
+    hydrating: frozenset[str] = frozenset()
+    """Names of volumes that still read what they are made of."""
     problem: str | None = None
     """Why it could not be looked at; then nothing is known of it."""
 
@@ -48,6 +50,8 @@ def look_at_storage(own: BackendSettings) -> Storage:
         listed = set(driver.list_objects())
         complete = frozenset(name for name in listed if not name.endswith(UNFINISHED))
         found = Storage(backend=own.backend, objects=complete, unfinished=_without_mark(listed - complete))
+        if isinstance(driver, Hydrates):
+            found = msgspec.structs.replace(found, hydrating=frozenset(driver.list_hydrating()))
         if not isinstance(driver, Examinable):
             return found
         exports, silence = _exports(driver)
