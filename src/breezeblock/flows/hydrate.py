@@ -24,6 +24,7 @@ from breezeblock.errors import (
 from breezeblock.flows.backend import Backend
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.flows.image_ladder.download import Verification, version_of
+from breezeblock.flows.image_ladder.lazy import take_opened
 from breezeblock.images.catalog import RangesUnsupported
 from breezeblock.images.lazy_disk import Landing, LazyDisk
 from breezeblock.images.lazy_image import LazyImage, open_image
@@ -157,8 +158,10 @@ def wait_until_out(flow: Flow, volume_id: str) -> None:
 
 
 def look(flow: Flow, volume: Volume) -> LazyImage:
-    """The image, judged anew. Raises `ImageUnacceptable` where it is not the one that the volume was made of."""
+    """The image, as the rung opened it or judged anew. Raises `ImageUnacceptable` where it is not the one that the volume was made of."""
     backend = flow.backend
+    if (begun := take_opened(volume.id)) is not None:
+        return begun
     image = backend.images.get(flow.context.as_service(), flow.arguments["image_id"])
     if version_of(image) != flow.arguments["version"]:
         raise ImageUnacceptable(f"The image {image.id} has another content than when the volume was made of it.")

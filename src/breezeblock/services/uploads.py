@@ -15,6 +15,7 @@ from breezeblock.images.upload import MOST_BYTES, WRITERS
 from breezeblock.model.image import Image
 from breezeblock.model.volume import Volume
 from breezeblock.model.volume_type import VolumeType
+from breezeblock.services.hydration import require_hydrated
 
 _FACTS = {*Image.__struct_fields__, "image_id", "image_name", "self", "file", "schema", "stores"}
 """What a volume remembers of the image it was made of and no new image may take over, or what is no property."""
@@ -59,6 +60,7 @@ def upload_image(
     force = request.force and settings.enable_force_upload
     with database.read() as connection:
         volume = volumes.get(connection, volume_id, context.own_project)
+        require_hydrated(connection, volume_id)
     _check(volume, request, force)
     try:
         image = catalog.create(context, token=token, **_fields(volume, request))

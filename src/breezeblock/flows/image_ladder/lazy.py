@@ -4,6 +4,8 @@ Types ask by the extra spec `image_hydration=lazy`. What the cache has is cloned
 other reasons is cached or downloaded as always.
 """
 
+from collections import OrderedDict
+
 from breezeblock.db import image_cache
 from breezeblock.drivers.contract import Hydrates, NbdSource
 from breezeblock.flows.engine import Flow
@@ -14,9 +16,18 @@ from breezeblock.flows.made import Declined, Hydration, Made
 from breezeblock.images.catalog import RangesUnsupported
 from breezeblock.images.formats.layout import Scattered
 from breezeblock.images.lazy_disk import LazyDisk
-from breezeblock.images.lazy_image import is_lazy_format, open_image
+from breezeblock.images.lazy_image import LazyImage, is_lazy_format, open_image
 from breezeblock.model.image import Image
 from breezeblock.model.volume import Volume
+
+MOST_OPENED = 16
+_opened: OrderedDict[str, LazyImage] = OrderedDict()
+"""By volume: images that the rung has looked at, so that the flow which goes on need not fetch their tables again."""
+
+
+def take_opened(volume_id: str) -> LazyImage | None:
+    """What this process opened for a volume, if it did; once."""
+    return _opened.pop(volume_id, None)
 
 
 def is_wanted(volume: Volume) -> bool:
@@ -65,5 +76,8 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
     size = LazyDisk(opened.facts.virtual_size).size
     source = NbdSource(socket=str(flow.backend.sources.path), export=volume.storage_name, size=size)
     update = flow.driver.create_hydrating_volume(volume, f"lazy:{image.id}:{version}", source)
+    _opened[volume.id] = opened
+    while len(_opened) > MOST_OPENED:
+        _opened.popitem(last=False)
     hydration = Hydration(image_id=image.id, version=version, source_bytes=opened.facts.virtual_size)
     return Made(model_update=update or {}, hydration=hydration)
