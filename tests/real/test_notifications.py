@@ -18,7 +18,7 @@ from tests.clients.test_processes import child, create, status_of
 from tests.processes import Server, free_port
 from tests.real import rabbitmq
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 PROGRAM = Path(sys.executable).with_name("breezeblock")
 CONF = """
