@@ -15,7 +15,6 @@ from breezeblock.model.image import Image
 from breezeblock.services import backups
 from breezeblock.services.operations import cancel_operation
 from tests.cloud import ADMIN, MEMBER, Cloud
-from tests.drivers.directory_storage import write
 
 CONF = """
 [DEFAULT]
@@ -205,22 +204,3 @@ def test_a_backup_that_waits_is_of_the_moment_when_it_was_asked_for(start, monke
         assert cloud.settled(backup.id).state == "succeeded"
     steps = [(one.step, one.outcome) for one in operation_of(cloud, backup).answers]
     assert steps == [("create_snapshot", "done"), ("wait", "waited"), ("copy", "done"), ("delete_snapshot", "done")]
-
-
-def test_a_clone_that_the_driver_has_to_copy_keeps_the_limit(tmp_path, monkeypatch):
-    options = "directory_reflink = never\ndirectory_max_chain_depth = 1\nvolume_copy_bps_limit = 1000000000\n"
-    cloud = Cloud(tmp_path, f"[DEFAULT]\nenabled_backends = one\n[one]\nvolume_driver = directory\n{options}")
-    asked = []
-    monkeypatch.setattr(cloud.backend.pace, "wait", lambda copy, size, look: asked.append(size))
-    try:
-        with cloud.running():
-            first = cloud.made(size=1)
-            cloud.driver.copy_image_to_volume(first, "test:1", lambda target: target.pwrite(CONTENT, 0))
-            clone = cloud.made(source_volid=first.id)
-            write(cloud.driver, clone, 1, 0)
-            assert asked == []
-            assert cloud.made(source_volid=clone.id).status == "available"
-        assert len(CONTENT) <= sum(asked) < 2 * len(CONTENT)
-    finally:
-        cloud.driver.close()
-        cloud.close()

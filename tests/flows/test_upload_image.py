@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from breezeblock.context import RequestContext
 from breezeblock.db import operations, tables
-from breezeblock.errors import BackendTransient, Conflict, NotFound
+from breezeblock.errors import BackendTransient, Conflict, NotFound, ServiceUnavailable
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.flows import upload_image as upload_flow
 from breezeblock.images.content import open_file
@@ -153,6 +153,45 @@ def test_cancelled(cloud, held, protected):
         assert gone(cloud, image_id)
         held.clear()
         assert content(cloud, asked_and_made(cloud, volume)) == bytes(10)
+
+
+def test_an_image_service_that_is_busy_when_the_image_has_to_go(cloud, held, monkeypatch):
+    """Glance is, while it notices that the sender is gone."""
+    discard, refusals = LocalCatalog.discard, [1, 2]
+
+    def busy(self, image_id):
+        if refusals:
+            refusals.pop()
+            raise ServiceUnavailable("The image service answers 500.")
+        discard(self, image_id)
+
+    monkeypatch.setattr(Slow, "discard", busy)
+    with cloud.running():
+        volume = cloud.made(size=1)
+        image_id = asked(cloud, volume)
+        assert cloud.images.holding.wait(30)
+        operation_services.cancel_operation(cloud.database, MEMBER, upload_of(cloud, volume).id)
+        operation = cloud.settled(volume.id)
+        assert (operation.state, operation.message) == ("cancelled", "The operation was cancelled by its user.")
+        assert gone(cloud, image_id)
+        held.clear()
+
+
+def test_an_image_that_cannot_be_removed_is_told_of(cloud, held, monkeypatch):
+    def down(self, image_id):
+        raise ServiceUnavailable("The image service does not answer.")
+
+    monkeypatch.setattr(Slow, "discard", down)
+    monkeypatch.setattr(upload_flow, "UNDO_SECONDS", 0.1)
+    with cloud.running():
+        volume = cloud.made(size=1)
+        asked(cloud, volume)
+        assert cloud.images.holding.wait(30)
+        operation_services.cancel_operation(cloud.database, MEMBER, upload_of(cloud, volume).id)
+        operation = cloud.settled(volume.id)
+        assert "Not all that was made could be removed: The image service does not answer." in operation.message
+        assert cloud.volume(volume.id).status == "available"
+        held.clear()
 
 
 def asked_and_made(cloud, volume, **more):

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-Listener = Callable[[int, int | None, int], None]
-"""Called with the bytes that are done, their total where it is known, and how many went through this process since."""
+Listener = Callable[[int, int | None], None]
+"""Called with the bytes that are done and, where it is known, their total."""
 
 _listener: ContextVar[Listener | None] = ContextVar("_listener", default=None)
 
@@ -24,12 +24,8 @@ def told_to(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
-def tell(done: int, total: int | None, moved: int = 0) -> None:
-    """To be called after each piece, several times a second. Raises what the listener raises: then undo and let it pass.
-
-    `moved` are the bytes of the piece that were really read and written: the listener may return later for them, as the
-    limits of the backend are.
-    """
+def tell(done: int, total: int | None) -> None:
+    """To be called after each piece, several times a second. Raises what the listener raises: then undo and let it pass."""
     listener = _listener.get()
     if listener is not None:
-        listener(done, total, moved)
+        listener(done, total)

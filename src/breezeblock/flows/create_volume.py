@@ -48,9 +48,9 @@ def abandon(flow: Flow, error: BaseException) -> None:
         log.exception("volume %s: the remains of a failed create could not be removed", volume.id)
         message += f" What was made of it could not be removed: {left.message}"
     with flow.ending(state_after(error), message) as connection:
-        image_cache.stop_unwanted(connection, flow)  # takes a turn: before any row is locked
         moves.try_move(connection, "volume", volume.id, "create_failed")
         outbox.volume_event(connection, "create.error", volume, flow.id, error=message)
+        image_cache.stop_unwanted(connection, flow)
 
 
 @flow("create_volume", abandon=abandon)

@@ -271,12 +271,6 @@ class Flow:
         if self.backend.pace is not None:
             self.backend.pace.wait(self.id, size, self.look)
 
-    def copied(self, done: int, total: int | None, moved: int) -> None:
-        """As `progress`, for a copy within a storage that keeps to the pace of all copies."""
-        if moved:
-            self.pace(moved)
-        self.progress(done, total)
-
     def hand_over(self, connection: Connection, slot: str, arguments: dict[str, Any]) -> None:
         """Let `slot` run this flow from its beginning, with other arguments; this run is over when that commits."""
         operations.hand_over(connection, self.id, slot, arguments, self._answers)
@@ -435,7 +429,7 @@ class Engine:
         try:
             if request.attempts > self._backend.settings.max_flow_attempts:
                 raise TooManyAttempts
-            with killpoints.within(request.flow, anew=True), copying.told_to(flow.copied):
+            with killpoints.within(request.flow, anew=True), copying.told_to(flow.progress):
                 kind.run(flow)
         except DatabaseUnavailable:
             raise

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from breezeblock import killpoints
 from breezeblock.db import attachments, moves, outbox, tables, volumes
-from breezeblock.errors import BreezeblockError, Conflict, DatabaseUnavailable, ImageUnacceptable
+from breezeblock.errors import BreezeblockError, Conflict, DatabaseUnavailable, ImageUnacceptable, ServiceUnavailable
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.images.upload import VolumeFile
 from breezeblock.model.image import Image
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 WAIT_SECONDS = 0.2
 PATIENCE_SECONDS = 60.0
 """How long the image service may take to notice that the sender of an earlier attempt is gone."""
+
+UNDO_SECONDS = 5.0
+"""How long it may take to let itself be told to remove an image."""
 
 _HAS_DATA = {"active", "deactivated"}
 
@@ -49,8 +52,17 @@ def abandon(flow: Flow, error: BaseException) -> None:
 
 
 def _discard(flow: Flow) -> None:
+    """Remove the image. The service may be busy for a moment: it has just lost the sender, and sets the image back."""
     killpoints.reached("before_discard")
-    flow.backend.images.discard(flow.arguments["image_id"])
+    deadline = time.monotonic() + UNDO_SECONDS
+    while True:
+        try:
+            flow.backend.images.discard(flow.arguments["image_id"])
+            break
+        except (ServiceUnavailable, Conflict) as busy:
+            if isinstance(busy, DatabaseUnavailable) or time.monotonic() > deadline:
+                raise
+        time.sleep(WAIT_SECONDS)
     killpoints.reached("after_discard")
 
 

@@ -184,8 +184,7 @@ def copy_sparsely(source: ChainSource, target: int) -> None:
             fd = source.descriptor(part)
             if part.level is not None and (fd is None or not _copy_range(fd, target, part)):
                 durable.write_all(target, source.read(part), part.offset)
-            moved = 0 if part.level is None else part.length
-            copying.tell(part.offset + part.length, source.size, moved)
+            copying.tell(part.offset + part.length, source.size)
     os.fsync(target)
 
 
