@@ -15,7 +15,7 @@ START = 16 << 20
 """Guests write from here on, beyond every image."""
 BLOCKS = 64
 PATIENCE_SECONDS = 120.0
-STAY_SECONDS = (2.0, 20.0)
+STAY_SECONDS = (10.0, 60.0)
 CONNECTOR = {"host": "guest", "ip": "127.0.0.1"}
 
 _numbers = itertools.count(1)

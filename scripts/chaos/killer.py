@@ -20,7 +20,7 @@ STOPPED_SECONDS = 20.0
 STOPPED_ALONE_SECONDS = 3.0
 """Where nobody takes over, everybody waits for as long."""
 
-PROCESSES = ("worker", "worker", "api", "api process", "storage daemon", "worker stopped")
+PROCESSES = ("worker", "worker", "api", "api process", "storage daemon", "storage daemon", "worker stopped")
 OF_SQLITE = ("everything",)
 OF_POSTGRESQL = {
     "PostgreSQL stopped at once": signal.SIGQUIT,

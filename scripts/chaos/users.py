@@ -89,7 +89,7 @@ class User:
             "snapshot": (self._snapshot, 4),
             "backup": (self._backup, 1),
             "extend": (self._extend, 1),
-            "attach": (self._attach, 2),
+            "attach": (self._attach, 3),
             "delete volume": (self._delete_volume, 5),
             "delete snapshot": (self._delete_snapshot, 2),
             "delete backup": (self._delete_backup, 1),
