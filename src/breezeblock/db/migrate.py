@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -20,6 +21,8 @@ LOOK_SECONDS = 0.02
 RETRY_SECONDS = 0.2
 WAIT_SECONDS = 60.0
 
+Answer = TypeVar("Answer")
+
 
 def is_current(database: Database) -> bool:
     """Whether the tables are this release's; costs one query."""
@@ -30,7 +33,7 @@ def is_current(database: Database) -> bool:
 def wait_until_current(database: Database) -> None:
     """Wait for the process that brings the tables up, and for the database. Raises `ConfigError` when it does not come."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while not _until_reached(database, is_current, deadline):
+    while not until_reached(lambda: is_current(database), deadline):
         if time.monotonic() > deadline:
             raise ConfigError("The database has not the tables of this release; run: breezeblock db upgrade")
         time.sleep(LOOK_SECONDS)
@@ -38,8 +41,12 @@ def wait_until_current(database: Database) -> None:
 
 def upgrade(database: Database) -> None:
     """Make or change the tables as needed, and the default volume type. Done already is done, also by another process."""
-    if _until_reached(database, is_current, time.monotonic() + WAIT_SECONDS):
-        return
+    deadline = time.monotonic() + WAIT_SECONDS
+    if not until_reached(lambda: is_current(database), deadline):
+        until_reached(lambda: _upgrade(database), deadline)
+
+
+def _upgrade(database: Database) -> None:
     with database.begin() as connection:
         if not database.is_sqlite:  # which has one writer at a time by itself
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('breezeblock.upgrade', 0))"))
@@ -50,11 +57,14 @@ def upgrade(database: Database) -> None:
             _migrate(connection)
 
 
-def _until_reached(database: Database, call: Callable[[Database], bool], deadline: float) -> bool:
-    """What `call` answers, once the database can be reached: it may be starting, as this process is."""
+def until_reached(call: Callable[[], Answer], deadline: float) -> Answer:
+    """What `call` answers, once the database can be reached: it may be starting, as this process is.
+
+    Raises `DatabaseUnavailable` when it cannot at the `deadline`, in seconds of the monotonic clock.
+    """
     while True:
         try:
-            return call(database)
+            return call()
         except DatabaseUnavailable:
             if time.monotonic() > deadline:
                 raise

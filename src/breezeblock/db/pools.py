@@ -10,6 +10,13 @@ from breezeblock.model.pool import Pool
 _pools = tables.pools
 _services = tables.services
 
+NEW_SERVICE = sa.text(
+    'INSERT INTO services (host, "binary", availability_zone, disabled, disabled_reason, started_at, updated_at) '
+    "VALUES (:host, :binary, :availability_zone, :disabled, :disabled_reason, :started_at, :updated_at) "
+    "ON CONFLICT DO NOTHING"
+)
+"""Two backends of a host may report the same service for the first time at once."""
+
 
 def all_pools(connection: Connection) -> list[Pool]:
     """All pools, by name."""
@@ -40,8 +47,8 @@ def report_service(
     reason = sa.case((_services.c.disabled, _services.c.disabled_reason), else_=problem)
     changed = connection.execute(sa.update(_services).where(row).values(**values, disabled_reason=reason))
     if not changed.rowcount:
-        new = {"host": host, "binary": binary, "disabled_reason": problem}
-        connection.execute(_services.insert(), {**values, **new})
+        new = {"host": host, "binary": binary, "disabled_reason": problem, "disabled": False}
+        connection.execute(NEW_SERVICE, {**values, **new})
 
 
 def problems(connection: Connection) -> dict[str, str]:

@@ -1,6 +1,9 @@
 """Which image service there is, by the configuration."""
 
+import time
+
 from breezeblock.config import Settings
+from breezeblock.db import migrate
 from breezeblock.db.connect import Database
 from breezeblock.images.catalog import ImageCatalog
 from breezeblock.images.glance import GlanceCatalog
@@ -16,5 +19,6 @@ def open_catalog(settings: Settings, database: Database) -> ImageCatalog:
     if settings.image_service == "glance":
         return GlanceCatalog(settings.glance)
     store = LocalCatalog(database, settings.path("image_store_path", "images"), settings.vmdk_allowed_types)
-    store.recover()
+    # the database was there a moment ago, and may be gone again: that ends no process
+    migrate.until_reached(store.recover, time.monotonic() + migrate.WAIT_SECONDS)
     return store
