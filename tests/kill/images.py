@@ -61,9 +61,11 @@ class LiveUpload(Attached, UploadImage):
 
 
 class Prefetch(Verb):
-    """An image fetched into the cache for nobody yet."""
+    """An image fetched into the cache for nobody yet; the one that is there makes room for it."""
 
     def prepare(self, world, base):
+        Prefetch.ask(self, world, base, {"image": world.image()})
+        world.settle()
         return {"image": world.image()}
 
     def ask(self, world, base, state):
@@ -82,8 +84,7 @@ class Prefetch(Verb):
         return "done"
 
     def clean(self, world, base, state):
-        for entry in self.entries(world, state):
-            world.remove("image-cache", entry["id"])
+        pass
 
 
 class Evict(Prefetch):
