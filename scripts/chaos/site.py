@@ -105,6 +105,8 @@ class Site:
     def _count_end(self, name: str, code: int) -> None:
         if code == EXIT_LOST_SLOT and self.cluster:
             self.ends[f"{name.partition(' ')[0]} lost its slot"] += 1
+        elif code == 1 and self.tail().rstrip().endswith("; stop it first."):
+            self.ends[f"{name} found a stopped worker of the one before it"] += 1
         elif code != -signal.SIGKILL:
             self.ends[f"{name} ended by itself with {code}"] += 1
 
