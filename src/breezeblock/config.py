@@ -120,6 +120,13 @@ BACKEND_OPTIONS: list[cfg.Opt] = [
     cfg.BoolOpt("image_volume_cache_enabled", default=True, help="Keep a volume of each image used, to clone from."),
     cfg.IntOpt("image_volume_cache_max_size_gb", default=0, min=0, help="GiB of cached image volumes; 0: no limit."),
     cfg.IntOpt("image_volume_cache_max_count", default=0, min=0, help="Number of cached image volumes; 0: no limit."),
+    cfg.IntOpt(
+        "backend_slots",
+        default=1,
+        min=1,
+        max=64,
+        help="Workers that may share the backend (PostgreSQL, and a driver that allows it). Each slot has its own copies.",
+    ),
     cfg.IntOpt("max_parallel_copies", default=2, min=1, help="Images and backups copied at once."),
     cfg.IntOpt(
         "volume_copy_bps_limit", default=0, min=0, help="Bytes a second of all copies together; 0: as fast as they can."
@@ -157,6 +164,7 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
     image_volume_cache_enabled: bool
     image_volume_cache_max_size_gb: int
     image_volume_cache_max_count: int
+    backend_slots: int
     max_parallel_copies: int
     volume_copy_bps_limit: int
     conf: Any = None
@@ -286,6 +294,7 @@ def _backend(conf: Any, name: str, host: str, data_dir: Path, default: Mapping[s
         image_volume_cache_enabled=group.image_volume_cache_enabled,
         image_volume_cache_max_size_gb=group.image_volume_cache_max_size_gb,
         image_volume_cache_max_count=group.image_volume_cache_max_count,
+        backend_slots=group.backend_slots,
         max_parallel_copies=group.max_parallel_copies,
         volume_copy_bps_limit=group.volume_copy_bps_limit,
         conf=conf,

@@ -28,7 +28,7 @@ from breezeblock.db.slot import LostSlot, Slot, end_process
 from breezeblock.delivery.publisher import Publisher, open_sinks
 from breezeblock.drivers.contract import Driver, Hydrates
 from breezeblock.drivers.registry import make_driver
-from breezeblock.errors import BreezeblockError, Conflict
+from breezeblock.errors import BreezeblockError, ConfigError, Conflict
 from breezeblock.flows import hydrate, replicas
 from breezeblock.flows.backend import Backend, make_backend
 from breezeblock.flows.engine import Engine, message_for_user
@@ -51,13 +51,27 @@ WAKE_SECONDS = 1.0
 
 
 class Worker:
-    """One process's share of the work: some backends, one engine each."""
+    """One process's share of the work: some slots of some backends, one engine each."""
 
     def __init__(
-        self, settings: Settings, database: Database, images: ImageCatalog, backends: Sequence[BackendSettings]
+        self,
+        settings: Settings,
+        database: Database,
+        images: ImageCatalog,
+        backends: Sequence[BackendSettings],
+        slots: Sequence[int] = (),
     ) -> None:
+        """`slots` are the numbers of those that this process may own, by default all that a backend has.
+
+        Raises:
+            ConfigError: a backend has no such slot, or cannot have several.
+        """
         self._only = LockFile(settings.run_dir / "worker.lock") if database.is_sqlite else None
-        self._owned = [_Owned(settings, database, images, own) for own in backends]
+        self._owned = [
+            _Owned(settings, database, images, own, number)
+            for own in backends
+            for number in _numbers(database, own, slots)
+        ]
         self._publisher = Publisher(settings, database, open_sinks(settings))
         self._failures: list[Exception] = []
 
@@ -108,11 +122,28 @@ class Worker:
             self.stop()
 
 
-class _Owned:
-    """A backend that this process owns, or stands by for."""
+def _numbers(database: Database, own: BackendSettings, wanted: Sequence[int]) -> Sequence[int]:
+    """The slots of a backend that are `wanted` here. Raises `ConfigError`."""
+    if own.backend_slots > 1 and database.is_sqlite:
+        raise ConfigError(f"Backend {own.name} has backend_slots = {own.backend_slots}; several slots need PostgreSQL.")
+    for number in wanted:
+        if not 0 <= number < own.backend_slots:
+            raise ConfigError(f"Backend {own.name} has no slot {number}: backend_slots is {own.backend_slots}.")
+    if wanted:
+        return wanted
+    # a slot that was there once may still have flows
+    with database.read() as connection:
+        return range(max(own.backend_slots, operations.slots_taken(connection, own.backend)))
 
-    def __init__(self, settings: Settings, database: Database, images: ImageCatalog, own: BackendSettings) -> None:
+
+class _Owned:
+    """A slot of a backend that this process owns, or stands by for. The owner of #0 does what there is once a backend."""
+
+    def __init__(
+        self, settings: Settings, database: Database, images: ImageCatalog, own: BackendSettings, number: int
+    ) -> None:
         self.name = own.backend
+        self._number = number
         self._settings = settings
         self._images = images
         self._own = own
@@ -120,6 +151,11 @@ class _Owned:
         self._slot = self._new_slot()
         self._database = database.guarded(self._verify) if self._slot else database
         self._driver: Driver = killpoints.watched(make_driver(own))
+        if number and not self._driver.capabilities.shared:
+            raise ConfigError(
+                f"Backend {own.name} has backend_slots = {own.backend_slots}, "
+                f"but the driver {own.volume_driver} lets one process work on its storage."
+            )
         self._backend: Backend
         self._engine: Engine | None = None
         self._unrestored: set[str] = set()
@@ -133,12 +169,15 @@ class _Owned:
         engine = self._open()
         self._backend.sources.start()
         hydrate.serve_pending(self._backend)
-        self._round()
-        self._restore_exports()
-        rounds = threading.Thread(target=self._rounds, name=f"{self.name} rounds", daemon=True)
-        rounds.start()
-        engine.run()
-        rounds.join()
+        if self._number:
+            engine.run()
+        else:
+            self._round()
+            self._restore_exports()
+            rounds = threading.Thread(target=self._rounds, name=f"{self.name} rounds", daemon=True)
+            rounds.start()
+            engine.run()
+            rounds.join()
         self._backend.sources.close()
 
     def stop(self) -> None:
@@ -155,7 +194,7 @@ class _Owned:
             self._slot.release()
 
     def _new_slot(self) -> Slot | None:
-        return Slot(self._url, f"{self.name}#0") if self._url is not None else None
+        return Slot(self._url, f"{self.name}#{self._number}") if self._url is not None else None
 
     def _set_up(self) -> bool:
         """Own the slot and have the storage ready; False when `stop` came first.
@@ -184,7 +223,9 @@ class _Owned:
         return False
 
     def _open(self) -> Engine:
-        self._backend = make_backend(self._settings, self._own, self._driver, self._database, self._images)
+        self._backend = make_backend(
+            self._settings, self._own, self._driver, self._database, self._images, self._number
+        )
         self._engine = engine = Engine(self._backend)
         if self._stopping.is_set():
             engine.stop()  # `stop` may have come before there was an engine
@@ -285,7 +326,7 @@ class _Owned:
     def _is_wanted(self, volume_id: str) -> bool:
         """Whether a volume has an attachment that nobody is about to end."""
         with self._database.read() as connection:
-            pending = operations.pending(connection, self._backend.slot)
+            pending = operations.pending_on(connection, self.name)
             ending = {one.arguments["attachment_id"] for one in pending if one.flow == "disconnect_volume"}
             present = attachments.of_volume(connection, volume_id)
         return any(one.attach_status in {"attaching", "attached"} and one.id not in ending for one in present)

@@ -349,6 +349,52 @@ def test_an_owner_that_cannot_use_the_storage_gives_way_to_one_that_can(site):
     assert site.holder() == second.pid
 
 
+def test_two_slots_work_side_by_side(site):
+    """Each volume is one slot's; one that is stopped holds up its own volumes only, and nothing is done twice."""
+    with (site.data_dir / "breezeblock.conf").open("a") as file:
+        file.write("backend_slots = 2\n")
+    first = site.start("worker", "--backend", "one", "--slot", "0")
+    second = site.start("worker", "--backend", "one", "--slot", "1")
+    eventually(lambda: {pid for (pid,) in site.query("SELECT pid FROM slots")} == {first.pid, second.pid}, "two owners")
+    eventually(lambda: site.client.call("GET", "/scheduler-stats/get_pools")["pools"], "a report")
+    os.kill(first.pid, signal.SIGSTOP)
+    volumes = [site.create() for _ in range(16)]
+    mine = "SELECT resource_id FROM flow_requests JOIN operations USING (id) WHERE slot LIKE '%%#0'"
+    held = eventually(lambda: {one for (one,) in site.query(mine)}, "volumes of the first slot")
+    others = [one for one in volumes if one not in held]
+    assert others
+    for volume in others:
+        site.available(volume)
+    assert {one for (one,) in site.query(mine)} == held
+    os.kill(first.pid, signal.SIGCONT)
+    for volume in held:
+        site.available(volume)
+    standby = site.start("worker", "--backend", "one")
+    eventually(lambda: standby.log.read_text().count("standing by") == 2, "standing by for both")
+    second.kill()
+    more = [site.create() for _ in range(8)]
+    for volume in more:
+        site.available(volume)
+    owners = dict(site.query("SELECT slot, pid FROM slots WHERE slot LIKE '%%one#_'"))
+    assert owners == {site.slot: first.pid, site.slot.replace("#0", "#1"): standby.pid}
+    site.assert_whole(dict.fromkeys([*volumes, *more]))
+
+
+@pytest.mark.parametrize(
+    ("options", "slot", "says"),
+    [
+        ("backend_slots = 2\n", "2", "has no slot 2"),
+        ("volume_driver = directory\nbackend_slots = 2\n", "1", "lets one process work on its storage"),
+    ],
+)
+def test_a_slot_that_cannot_be_is_told(site, options, slot, says):
+    conf = site.data_dir / "breezeblock.conf"
+    conf.write_text(conf.read_text().replace("volume_driver = simulated\n", "") + options)
+    worker = site.start("worker", "--backend", "one", "--slot", slot)
+    assert worker.wait() == 78
+    assert says in worker.log.read_text()
+
+
 def test_a_standby_stops_at_once(site):
     site.owner()
     site.standby().stop(seconds=10)

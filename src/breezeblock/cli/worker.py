@@ -19,9 +19,14 @@ GRACE_SECONDS = 8.0
 @options.data_dir
 @options.config_file
 @click.option("--backend", "names", multiple=True, help="Section of a backend to own; by default all enabled ones.")
+@click.option(
+    "--slot", "slots", type=int, multiple=True, help="Number of a slot to own; by default all (backend_slots)."
+)
 @click.option("--upgrade", is_flag=True, help="Bring the database to this release's tables first.")
 @options.telling_errors
-def command(data_dir: Path, config_files: tuple[Path, ...], names: tuple[str, ...], upgrade: bool) -> None:
+def command(
+    data_dir: Path, config_files: tuple[Path, ...], names: tuple[str, ...], slots: tuple[int, ...], upgrade: bool
+) -> None:
     """Run a worker: it owns backends and runs their flows. Where another worker owns one, it stands by to take over."""
     from breezeblock import config
     from breezeblock.db import migrate
@@ -37,7 +42,7 @@ def command(data_dir: Path, config_files: tuple[Path, ...], names: tuple[str, ..
     database = Database(settings.database_url, settings.database_pool)
     (migrate.upgrade if upgrade else migrate.wait_until_current)(database)
     backends = [settings.backend(name) for name in names] or settings.backends
-    worker = Worker(settings, database, open_catalog(settings, database), backends)
+    worker = Worker(settings, database, open_catalog(settings, database), backends, slots)
     notifier = notify.from_environment()
 
     def stop(*_: Any) -> None:

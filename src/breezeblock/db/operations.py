@@ -1,5 +1,6 @@
 """Queries on operations, and the requests for flows that stand behind those that are not finished."""
 
+import zlib
 from collections.abc import Collection
 from typing import Any
 
@@ -55,9 +56,25 @@ class Waits(msgspec.Struct, frozen=True):
     cancelled: frozenset[str]
 
 
-def slot_of(host: str) -> str:
-    """The slot that runs the flows of a pool or backend: `host@backend#0`."""
-    return host.partition("#")[0] + "#0"
+def _slot_of(resource: Resource) -> sa.ColumnElement[str]:
+    """The slot that runs the flows of a resource: `host@backend#NUMBER`, the same for a volume, its snapshots and backups.
+
+    Volumes are spread over the slots that the backend's workers have taken so far; until then all are #0's.
+    """
+    backend = (resource.host or "").partition("#")[0]
+    family = getattr(resource, "volume_id", None) or resource.id
+    count = _taken(backend).scalar_subquery()
+    number = sa.literal(zlib.crc32(family.encode())) % sa.case((count > 0, count), else_=1)
+    return sa.literal(f"{backend}#") + sa.cast(number, sa.Text)
+
+
+def _taken(backend: str) -> sa.Select[int]:
+    return sa.select(sa.func.count()).where(tables.slots.c.slot.startswith(f"{backend}#", autoescape=True))
+
+
+def slots_taken(connection: Connection, backend: str) -> int:
+    """How many slots of `host@backend` have ever had an owner; 0 with SQLite."""
+    return connection.scalar(_taken(backend)) or 0
 
 
 def request_flow(
@@ -74,7 +91,6 @@ def request_flow(
 
     The request has the flow's newest version, and keeps it until the flow has ended.
     """
-    slot = slot_of(resource.host or "")
     operation = Operation(
         id=operation_id,
         kind=flow,
@@ -89,7 +105,7 @@ def request_flow(
     records.insert(connection, _operations, operation)
     request = FlowRequest(
         id=operation_id,
-        slot=slot,
+        slot="",
         flow=flow,
         version=flows.newest(flow),
         arguments=arguments,
@@ -97,7 +113,8 @@ def request_flow(
         attempts=0,
         created_at=operation.created_at,
     )
-    records.insert(connection, _requests, request)
+    values = records.columns_of(request) | {"slot": _slot_of(resource)}
+    slot = connection.execute(_requests.insert().values(values).returning(_requests.c.slot)).scalar_one()
     wake.wake(connection, slot)
     return operation
 
@@ -128,6 +145,12 @@ def of_resource(connection: Connection, resource_id: str) -> list[Operation]:
     query = sa.select(_operations).where(_operations.c.resource_id == resource_id)
     rows = connection.execute(query.order_by(_operations.c.created_at.desc(), _operations.c.id))
     return [of_row(row) for row in rows]
+
+
+def pending_on(connection: Connection, backend: str) -> list[FlowRequest]:
+    """The flows that all slots of `host@backend` have still to run."""
+    query = sa.select(_requests).where(_requests.c.slot.startswith(f"{backend}#", autoescape=True))
+    return records.fetch_all(connection, query, FlowRequest)
 
 
 def pending(connection: Connection, slot: str) -> list[FlowRequest]:
@@ -225,13 +248,14 @@ def finish(connection: Connection, operation_id: str, state: str, had_checkpoint
 
 
 def hand_over(
-    connection: Connection, operation_id: str, slot: str, arguments: dict[str, Any], answers: list[Answer]
+    connection: Connection, operation_id: str, resource: Resource, arguments: dict[str, Any], answers: list[Answer]
 ) -> None:
-    """Let another slot (or the same one) run a flow from its beginning, with these arguments."""
+    """Let the slot that `resource` lies in now run a flow from its beginning, with these arguments."""
     again = {"state": "queued", "step": None, "waiting": None, "waits_for": None, "bytes_done": 0, "bytes_total": None}
     update(connection, operation_id, answers=answers, **again)
     changed = sa.update(_requests).where(_requests.c.id == operation_id)
-    connection.execute(changed.values(slot=slot, arguments=arguments, attempts=0))
+    changed = changed.values(slot=_slot_of(resource), arguments=arguments, attempts=0).returning(_requests.c.slot)
+    slot = connection.execute(changed).scalar_one()
     connection.execute(sa.delete(_checkpoints).where(_checkpoints.c.flow_id == operation_id))
     wake.wake(connection, slot)
 

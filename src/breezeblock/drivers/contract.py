@@ -51,6 +51,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     multiattach: bool = False
     thin: bool = True
     thick: bool = False
+    shared: bool = False
+    """Several processes may work on the storage at once, each on other volumes (`backend_slots`)."""
     encryption: bool = False
     """Takes `rewrite` where it makes a volume of another, so that encrypted volumes can be re-keyed. Pools report it as
     `encryption_support`."""

@@ -18,6 +18,8 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     own: BackendSettings
+    number: int = 0
+    """Of the slot."""
     driver: Driver
     database: Database
     images: ImageCatalog
@@ -36,22 +38,28 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def slot(self) -> str:
-        """The slot whose owner runs the flows: `host@backend#0`."""
-        return f"{self.name}#0"
+        """The slot whose owner runs the flows: `host@backend#NUMBER`."""
+        return f"{self.name}#{self.number}"
 
 
 def make_backend(
-    settings: Settings, own: BackendSettings, driver: Driver, database: Database, images: ImageCatalog
+    settings: Settings,
+    own: BackendSettings,
+    driver: Driver,
+    database: Database,
+    images: ImageCatalog,
+    number: int = 0,
 ) -> Backend:
     """A backend for its slot's owner, with its copies bounded as its section says."""
     return Backend(
         settings=settings,
         own=own,
+        number=number,
         driver=driver,
         database=database,
         images=images,
         keys=open_keys(settings),
         copies=CopyTurns(own.max_parallel_copies),
         pace=Pace(own.volume_copy_bps_limit) if own.volume_copy_bps_limit else None,
-        sources=NbdListener(settings.run_dir / "sources" / f"{own.name}.sock"),
+        sources=NbdListener(settings.run_dir / "sources" / f"{own.name}{number or ''}.sock"),
     )

@@ -271,9 +271,10 @@ class Flow:
         if self.backend.pace is not None:
             self.backend.pace.wait(self.id, size, self.look)
 
-    def hand_over(self, connection: Connection, slot: str, arguments: dict[str, Any]) -> None:
-        """Let `slot` run this flow from its beginning, with other arguments; this run is over when that commits."""
-        operations.hand_over(connection, self.id, slot, arguments, self._answers)
+    def hand_over(self, connection: Connection, resource: operations.Resource, arguments: dict[str, Any]) -> None:
+        """Let the slot that `resource` lies in now run this flow from its beginning, with other arguments; this run is over
+        when that commits."""
+        operations.hand_over(connection, self.id, resource, arguments, self._answers)
         self.ended = self.handed_over = True
 
 

@@ -4,7 +4,7 @@ import logging
 
 import msgspec
 
-from breezeblock.db import operations, volumes
+from breezeblock.db import volumes
 from breezeblock.errors import BreezeblockError, DriverError, NoValidBackend
 from breezeblock.flows import encrypting
 from breezeblock.flows.engine import Flow
@@ -52,5 +52,6 @@ def elsewhere(flow: Flow, volume: Volume, error: DriverError) -> bool:
             flow.answer(answer)
         pool = placement.pool
         volumes.update(connection, volume.id, host=pool.name, availability_zone=pool.availability_zone)
-        flow.hand_over(connection, operations.slot_of(pool.name), {**flow.arguments, "tried": tried})
+        moved = msgspec.structs.replace(volume, host=pool.name)
+        flow.hand_over(connection, moved, {**flow.arguments, "tried": tried})
     return True

@@ -81,6 +81,7 @@ class SimulatedDriver:
             replication=options["simulated_replication"],
             online_extend=True,
             multiattach=True,
+            shared=True,
             encryption=options["simulated_encryption"],
         )
         self.faults = Faults(
