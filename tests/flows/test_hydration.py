@@ -178,7 +178,8 @@ def test_available_before_it_is_fetched_and_whole_in_the_end(cloud, disk, kind, 
             guest.flush()
         assert content(cloud, volume) == expected
         assert cloud.backend.sources.find(volume.storage_name) is None
-        assert snapshots.create_snapshot(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
+        snapshot = snapshots.create_snapshot(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
+        assert cloud.settled(snapshot.id).state == "succeeded"
     cloud.check_pairs()
     (create_operation,) = [one for one in cloud.operations(volume.id) if one.kind == "create_volume"]
     answers = {one.step: one.outcome for one in create_operation.answers}

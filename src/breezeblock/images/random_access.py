@@ -9,8 +9,8 @@ from typing import Protocol
 from breezeblock.errors import ImageUnacceptable
 from breezeblock.images.formats.layout import Layout
 
-BLOCK = 128 << 10
-MOST_BLOCKS = 64
+BLOCK = 64 << 10
+MOST_BLOCKS = 128
 LONGEST_RUN = 8
 """Blocks that are fetched at once for somebody who reads on and on."""
 MOST_UNPACKED = 8 << 20
@@ -36,7 +36,7 @@ class Blocks:
         self._content = content
         self._lock = threading.Lock()
         self._blocks: OrderedDict[int, Future[bytes]] = OrderedDict()
-        self._run = 1
+        self._follows = 0
         self._next = -1
 
     def read(self, length: int, offset: int) -> bytes:
@@ -59,9 +59,11 @@ class Blocks:
 
     def _claim(self, number: int) -> "list[Future[bytes]]":
         """Note the blocks from `number` on that this thread will fetch."""
-        self._run = min(self._run * 2, LONGEST_RUN) if number == self._next else 1
+        self._follows = self._follows + 1 if number == self._next else 0
+        # many who begin at a place read little there: only those who went on for a while get more
+        run = min(max(1, self._follows >> 1), LONGEST_RUN)
         mine: list[Future[bytes]] = []
-        while len(mine) < self._run and number + len(mine) not in self._blocks:
+        while len(mine) < run and number + len(mine) not in self._blocks:
             if mine and (number + len(mine)) * BLOCK >= self._content.size:
                 break
             future: Future[bytes] = Future()
