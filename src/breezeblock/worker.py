@@ -168,7 +168,7 @@ class _Owned:
             return
         engine = self._open()
         self._backend.sources.start()
-        hydrate.serve_pending(self._backend)
+        self._guarded(functools.partial(hydrate.serve_pending, self._backend))
         if self._number:
             engine.run()
         else:

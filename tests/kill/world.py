@@ -103,6 +103,7 @@ SECRET = {"secret": "sim", "secret-dir": "dir", "secret-weak": "weak", "secret-p
 ENCRYPTION = {"provider": "luks", "control_location": "front-end", "cipher": "aes-xts-plain64", "key_size": 256}
 TYPES |= {name: {"volume_backend_name": backend} for name, backend in SECRET.items()}
 TYPES |= {"replicated-secret": {"volume_backend_name": "sim", "replication_enabled": "<is> True"}}
+TYPES |= {"lazy-dir": {"volume_backend_name": "dir", "image_hydration": "lazy"}}
 PAYLOAD = random.Random(3).randbytes((5 << 20) + 4096)  # 6 pieces of an image, 2 chunks of a backup
 PAYLOAD_SHA = hashlib.sha256(PAYLOAD).hexdigest()
 EMPTY_SHA = hashlib.sha256(b"").hexdigest()

@@ -61,5 +61,7 @@ def make_backend(
         keys=open_keys(settings),
         copies=CopyTurns(own.max_parallel_copies),
         pace=Pace(own.volume_copy_bps_limit) if own.volume_copy_bps_limit else None,
-        sources=NbdListener(settings.run_dir / "sources" / f"{own.name}{number or ''}.sock"),
+        sources=NbdListener(
+            settings.run_dir / "sources" / (f"{own.name}#{number}.sock" if number else f"{own.name}.sock")
+        ),
     )
