@@ -114,13 +114,6 @@ def test_a_protected_image(cloud: Cloud, openstack: OpenStack, root: Any) -> Non
     openstack("image", "delete", "golden")
 
 
-def test_what_glance_refuses_is_told(openstack: OpenStack, root: Any) -> None:
-    with pytest.raises(OpenStackFailed, match=r"(?i)container format"):
-        openstack("image", "create", "--volume", "root", "--container-format", "tin", "golden")
-    assert openstack.json("volume", "show", "root")["status"] == "available"
-    assert [row["Name"] for row in openstack.json("image", "list")] == ["disk"]
-
-
 class Cut:
     """Data that end their worker after some pieces, as often as `times` says."""
 
