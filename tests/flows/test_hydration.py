@@ -15,6 +15,7 @@ import pytest
 
 from breezeblock.errors import InvalidState, NotFound, ServiceUnavailable
 from breezeblock.flows import hydrate
+from breezeblock.flows.engine import message_for_user
 from breezeblock.images import lazy_disk
 from breezeblock.images.catalog import RangesUnsupported
 from breezeblock.model.image import Image
@@ -268,7 +269,9 @@ def test_the_wrong_hash_cuts_the_clients_off_and_keeps_what_they_wrote(cloud, di
     cloud.check_pairs()
 
 
-@pytest.mark.parametrize("error", [ServiceUnavailable("The image service is asleep."), NotFound("No such image.")])
+@pytest.mark.parametrize(
+    "error", [ServiceUnavailable("The image service is asleep."), NotFound("No such image."), RuntimeError("a defect")]
+)
 def test_a_service_that_is_away_stalls_it_and_it_goes_on_by_itself(cloud, disk, tmp_path, monkeypatch, error):
     monkeypatch.setattr(lazy_disk, "WAIT_SECONDS", 1.0)
     image, expected, dice = add(cloud, disk, "qcow2 zlib", tmp_path), bytearray(disk), random.Random(8)
@@ -280,7 +283,7 @@ def test_a_service_that_is_away_stalls_it_and_it_goes_on_by_itself(cloud, disk, 
             scribble(guest, expected, dice, 3)
             cloud.images.error = error
             until(lambda: operation(cloud, volume).state == "stalled")
-            assert operation(cloud, volume).message == error.message
+            assert operation(cloud, volume).message == message_for_user(error)
             with pytest.raises(OSError, match="refused"):
                 guest.read(1 << 20, 0) + guest.read(11 << 20, 1 << 20)
             guest.write(b"w" * 65536, 9 << 20)
@@ -302,6 +305,7 @@ def test_another_content_under_the_same_id_is_not_mixed_in(cloud, disk, tmp_path
     cloud.images.streams.clear()
     with cloud.running():
         volume = create(cloud, image)
+        until(lambda: operation(cloud, volume).state == "running")
     cloud.images.images[image.id] = msgspec.structs.replace(image, os_hash_value="11" * 32)
     with cloud.running():
         done = hydrated(cloud, volume)

@@ -4,6 +4,7 @@ While this flow is not finished, whoever reads the volume reads the image throug
 is away makes the operation `stalled`; it goes on by itself. An image that proves to be wrong ends the volume.
 """
 
+import logging
 import threading
 import time
 from collections import defaultdict
@@ -13,22 +14,16 @@ from typing import TypeVar
 
 from breezeblock.db import moves, operations, outbox, volumes, wake
 from breezeblock.drivers.contract import Hydrates, ReadableTarget
-from breezeblock.errors import (
-    BackendNotFound,
-    BreezeblockError,
-    DriverError,
-    ImageUnacceptable,
-    NotFound,
-    ServiceUnavailable,
-)
+from breezeblock.errors import BackendNotFound, BreezeblockError, DatabaseUnavailable, ImageUnacceptable
 from breezeblock.flows.backend import Backend
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.flows.image_ladder.download import Verification, version_of
 from breezeblock.flows.image_ladder.lazy import take_opened
-from breezeblock.images.catalog import RangesUnsupported
 from breezeblock.images.lazy_disk import Landing, LazyDisk
 from breezeblock.images.lazy_image import LazyImage, open_image
 from breezeblock.model.volume import Volume
+
+log = logging.getLogger(__name__)
 
 KIND = "hydrate_volume"
 Result = TypeVar("Result")
@@ -37,16 +32,17 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 10.0
 LOOK_SECONDS = 0.25
 DELETING = frozenset(("deleting", "error_deleting"))
-AWAY = (ServiceUnavailable, NotFound, RangesUnsupported, DriverError)
-"""After these the content may still come: the image service or the storage is asked again, for as long as it takes."""
-
-
-_inside: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-"""By volume: held while a hydration works on the storage."""
 
 
 class Deleted(BreezeblockError):
     """The volume was deleted before its content had come."""
+
+
+FINAL = (ImageUnacceptable, BackendNotFound, DatabaseUnavailable, Deleted)
+"""After anything else the content may still come: a volume that is used is not given up, it is tried for good."""
+
+_inside: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""By volume: held while a hydration works on the storage."""
 
 
 def abandon(flow: Flow, error: BaseException) -> None:
@@ -114,21 +110,30 @@ def serve_pending(backend: Backend) -> None:
 
 
 def patiently(flow: Flow, call: Callable[[], Result]) -> Result:
-    """What `call` returns, however long the image service or the storage is away. Raises `Deleted`."""
+    """What `call` returns, however long the image service or the storage is away. Raises what is `FINAL`."""
     wait = FIRST_WAIT_SECONDS
     while True:
         look_for_delete(flow)
         try:
             return call()
-        except BackendNotFound:
+        except FINAL:
             raise
-        except AWAY as error:
+        except Exception as error:
+            if not isinstance(error, BreezeblockError):
+                log.exception("volume %s: its content does not come", flow.arguments["volume_id"])
             flow.stalled(message_for_user(error))
+            it_works(flow)
         until = time.monotonic() + wait
         while time.monotonic() < until:
             flow.pause(LOOK_SECONDS)
             look_for_delete(flow)
         wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+
+
+def it_works(flow: Flow) -> None:
+    """However often workers were killed: this flow was not what killed them."""
+    with flow.backend.database.begin() as connection:
+        operations.forget_attempts(connection, flow.id)
 
 
 def look_for_delete(flow: Flow) -> None:

@@ -5,7 +5,7 @@ import time
 from typing import Protocol
 
 from breezeblock.drivers.contract import ReadableTarget
-from breezeblock.errors import BreezeblockError, DriverError, ImageUnacceptable, ServiceUnavailable
+from breezeblock.errors import DriverError, ImageUnacceptable, ServiceUnavailable
 
 WAIT_SECONDS = 60.0
 """How long a read waits for an image service that is away, before it fails."""
@@ -63,7 +63,7 @@ class LazyDisk:
                 return self._read(length, offset)
             except ImageUnacceptable:
                 raise
-            except BreezeblockError:
+            except Exception:  # whatever it is, it may pass; the last one is raised
                 with self._changed:
                     if self._closed or time.monotonic() > deadline:
                         raise
