@@ -6,6 +6,7 @@ import time
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from breezeblock.db import image_cache, operations, volumes
 from breezeblock.errors import BackendOutOfSpace, ServiceUnavailable
@@ -87,6 +88,20 @@ def test_many_creates_at_once_make_one_download(start):
     assert cloud.images.opened == ["a"]
     assert all(content(cloud, cloud.volume(volume.id)) == CONTENT for volume in made)
     assert all(rung(cloud, volume) == ["cached"] for volume in made)
+
+
+def test_a_clone_of_the_cache_takes_few_commits(start):
+    """The request's, the lease, how far the copy of this storage is, and the end; what the rungs before it answered is
+    written with the lease."""
+    cloud = start()
+    add(cloud, "a")
+    with cloud.running():
+        cloud.made(size=2, image_ref="a")
+        commits = []
+        sa.event.listen(cloud.database.engine, "commit", lambda connection: commits.append(1))
+        volume = cloud.made(size=2, image_ref="a")
+    assert len(commits) == 4
+    assert [one.step for one in answers(cloud, volume)][-4:] == ["driver_clone", "image_volume", "cached", "bootable"]
 
 
 def test_the_cache_belongs_to_the_internal_tenant_and_costs_no_quota(start):

@@ -68,6 +68,7 @@ class Flow:
         self._deadline: str | None = request.arguments.get("deadline")
         self._started_at = clock.now()
         self._checkpoints: dict[str, Any] = {}
+        self._unwritten: dict[str, Any] = {}
         self._answers: list[Answer] = []
         self._looked = 0.0
         self._told = 0.0
@@ -116,14 +117,21 @@ class Flow:
 
     def checkpoint(self, name: str, result: Any = None) -> None:
         """Note durably that a step is behind the flow."""
-        plain = msgspec.to_builtins(result)
-        with self.saving(step=name) as connection:
-            operations.write_checkpoint(connection, self.id, name, plain)
-        self._checkpoints[name] = plain
+        self.note(name, result)
+        with self.saving(step=name):
+            pass
+
+    def note(self, name: str, result: Any = None) -> None:
+        """Note a step that costs little to be done again: it is written with the flow's next transaction."""
+        self._checkpoints[name] = self._unwritten[name] = msgspec.to_builtins(result)
 
     def passed(self, name: str) -> bool:
         """Whether a durable step is already behind the flow."""
         return name in self._checkpoints
+
+    def result(self, name: str) -> Any:
+        """What was noted with a step that is behind the flow, as plain JSON."""
+        return self._checkpoints[name]
 
     def answer(self, answer: Answer) -> None:
         """Add to what `explain` tells; saved with the next durable step or the end."""
@@ -161,7 +169,13 @@ class Flow:
         with self.backend.database.begin() as connection:
             going_on = {"state": "running", "started_at": self._started_at, "waiting": None, "waits_for": None}
             operations.update(connection, self.id, answers=self._answers, **going_on | values)
+            self._write_notes(connection)
             yield connection
+
+    def _write_notes(self, connection: Connection) -> None:
+        unwritten, self._unwritten = self._unwritten, {}
+        for name, result in unwritten.items():
+            operations.write_checkpoint(connection, self.id, name, result)
 
     @contextmanager
     def ending(self, state: str = "succeeded", message: str | None = None) -> Iterator[Connection]:
@@ -174,7 +188,7 @@ class Flow:
                 connection,
                 self.id,
                 state,
-                had_checkpoints=bool(self._checkpoints),
+                had_checkpoints=self._checkpoints.keys() > self._unwritten.keys(),
                 message=message,
                 answers=self._answers,
                 started_at=self._started_at,
@@ -250,6 +264,7 @@ class Flow:
         self.answer(Answer(step="wait", outcome="waits", reason=reason, started_at=clock.now()))
         waiting = {"state": "running", "step": step, "waiting": reason, "waits_for": operation_id}
         operations.update(connection, self.id, started_at=self._started_at, answers=self._answers, **waiting)
+        self._write_notes(connection)
 
     def take_copy_turn(self, project_id: str) -> None:
         """Copy from here on, to the end of this run, among the copies of the project; raises `Parked` while others do."""

@@ -5,7 +5,6 @@ and how long it took, is kept for `explain`. The rungs are the calls of Cinder's
 """
 
 import time
-from typing import Any
 
 from breezeblock import killpoints
 from breezeblock.errors import RECOVERABLE, DriverError
@@ -38,9 +37,11 @@ def create(flow: Flow, volume: Volume, spec: FromImage) -> Made:
 def climb(flow: Flow, volume: Volume, image: Image) -> Made:
     """The first rung that makes the volume. The last one never declines: it makes it or raises."""
     for rung in WITH_LAZY if lazy.is_wanted(volume) else RUNGS:
-        answer: Any = flow.step(f"rung:{rung.name}", try_rung, flow, rung, volume, image)
-        if isinstance(answer, dict):  # of an earlier run of this flow
-            answer = answer_of(answer)
+        name = f"rung:{rung.name}"
+        kept = flow.passed(name)
+        answer = answer_of(flow.result(name)) if kept else try_rung(flow, rung, volume, image)
+        if not kept:
+            flow.note(name, answer)
         if isinstance(answer, Made):
             return answer
     raise DriverError(f"No rung of the ladder made volume {volume.id} of image {image.id}.")
