@@ -88,6 +88,11 @@ def page() -> str:
             *_section(
                 "[events]", "Where events are delivered to; [events.md](events.md) tells how.", config.EVENTS_OPTIONS
             ),
+            *_section(
+                "[key_manager]",
+                "Keys of encrypted volumes; [encryption.md](encryption.md) tells more.",
+                config.KEY_MANAGER_OPTIONS,
+            ),
             *_section("A backend's section", backend, config.BACKEND_OPTIONS),
             *_section("`volume_driver = directory`", "Volumes are files in a directory.", directory.OPTIONS),
             *_section("`volume_driver = simulated`", simulation, simulated.OPTIONS),

@@ -110,6 +110,16 @@ EVENTS_OPTIONS: list[cfg.Opt] = [
     ),
 ]
 
+KEY_MANAGER_OPTIONS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "backend",
+        default="local",
+        choices=["local", "barbican"],
+        help="Where the keys of encrypted volumes are kept. With barbican castellan reads its other options here "
+        "(auth_type = keystone_password, auth_url, username, password, project_name, ...) and in [barbican].",
+    ),
+]
+
 BACKEND_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("volume_driver", default="directory", help="Name of the driver's entry point."),
     cfg.StrOpt("volume_backend_name", help="Name that volume types ask for. Default: the section's name."),
@@ -189,7 +199,7 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The whole configuration. `default` holds the options of `[DEFAULT]` by name, `glance` those of `[glance]`,
-    `events` those of `[events]`."""
+    `events` those of `[events]`, `key_manager` ours of `[key_manager]`."""
 
     data_dir: Path
     host: str
@@ -200,6 +210,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     default: Mapping[str, Any]
     glance: Mapping[str, Any]
     events: Mapping[str, Any]
+    key_manager: Mapping[str, Any]
     conf: Any = None
 
     def __getattr__(self, name: str) -> Any:
@@ -244,11 +255,13 @@ def load(
     conf.register_opts(DATABASE_OPTIONS, group="database")
     conf.register_opts(GLANCE_OPTIONS, group="glance")
     conf.register_opts(EVENTS_OPTIONS, group="events")
+    conf.register_opts(KEY_MANAGER_OPTIONS, group="key_manager")
     try:
         conf(args=[], project="breezeblock", default_config_files=[str(f) for f in files], default_config_dirs=[])
         default = {opt.name: conf[opt.name] for opt in DEFAULT_OPTIONS}
         glance = {opt.name: conf.glance[opt.name] for opt in GLANCE_OPTIONS}
         events = {opt.name: conf.events[opt.name] for opt in EVENTS_OPTIONS}
+        key_manager = {opt.name: conf.key_manager[opt.name] for opt in KEY_MANAGER_OPTIONS}
         url = database_url or conf.database.connection or f"sqlite:///{data_dir / 'breezeblock.db'}"
         host = default["host"] or ("localhost" if url.startswith("sqlite") else socket.gethostname())
         backends = tuple(_backend(conf, name, host, data_dir, default) for name in default["enabled_backends"])
@@ -275,6 +288,7 @@ def load(
         default=default,
         glance=glance,
         events=events,
+        key_manager=key_manager,
         conf=conf,
     )
 

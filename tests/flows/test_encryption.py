@@ -304,7 +304,7 @@ def test_a_failed_create_leaves_no_key(cloud, monkeypatch):
     assert (keys(cloud), list(cloud.driver.list_objects())) == ([], [])
 
 
-def broken(name, length):
+def broken(name, length, reader):
     raise KeyManagerError("There is no key today.")
 
 
@@ -332,7 +332,7 @@ def test_the_doctor_knows_the_keys(cloud):
     """It tells of keys that belong to nothing and of volumes without theirs, and removes none."""
     volume, plain = cloud.made(size=1, volume_type="secret"), cloud.made(size=1)
     assert [one.wrong for one in examine(cloud.settings, cloud.database)] == []
-    orphan = cloud.backend.keys.make(str(uuid.uuid4()), 32)
+    orphan = cloud.backend.keys.make(str(uuid.uuid4()), 32, "user")
     cloud.backend.keys.delete(volume.encryption_key_id)
     found = {(one.kind, one.id, one.fix) for one in examine(cloud.settings, cloud.database)}
     assert found == {("orphan_key", orphan, None), ("lost_key", volume.id, None)}

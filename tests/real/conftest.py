@@ -48,6 +48,9 @@ class Cloud(msgspec.Struct, frozen=True, kw_only=True):
     clouds_yaml: Path
     project_ids: dict[str, str]
     user_ids: dict[str, str]
+    barbican_url: str
+    """Where the catalog has it; the tests that need it start it."""
+    installed: peers.Peers
 
 
 @pytest.fixture(scope="session")
@@ -55,13 +58,14 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """Keystone and Glance, running, with users, roles and catalog."""
     home = tmp_path_factory.mktemp("cloud")
     installed = peers.install(home / "peers")
-    keystone_port, glance_port, volume_port = free_port(), free_port(), free_port()
+    keystone_port, glance_port, volume_port, barbican_port = (free_port() for _ in range(4))
+    barbican_url = f"http://127.0.0.1:{barbican_port}"
     auth_url, image_url = f"http://127.0.0.1:{keystone_port}/v3", f"http://127.0.0.1:{glance_port}"
     clouds_yaml = home / "clouds.yaml"
     clouds_yaml.write_text(identity.clouds_yaml(auth_url))
     with installed.start_keystone(keystone_port):
         known = identity.Identity(auth_url)
-        known.fill(image_url, f"http://127.0.0.1:{volume_port}")
+        known.fill(image_url, f"http://127.0.0.1:{volume_port}", barbican_url)
         with installed.start_glance(glance_port, auth_url):
             yield Cloud(
                 auth_url=auth_url,
@@ -70,6 +74,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
                 clouds_yaml=clouds_yaml,
                 project_ids=known.project_ids,
                 user_ids=known.user_ids,
+                barbican_url=barbican_url,
+                installed=installed,
             )
 
 

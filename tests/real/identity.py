@@ -41,7 +41,7 @@ class Identity:
         self.project_ids = self._names("project")
         self.user_ids = self._names("user")
 
-    def fill(self, image_url: str, volume_url: str) -> None:
+    def fill(self, image_url: str, volume_url: str, barbican_url: str) -> None:
         """Make everything named above; `volume_url` is where the API is served, without `/v3`."""
         roles = self._names("role")
         if "service" not in roles:  # Keystone 30's bootstrap makes it, others did not
@@ -56,6 +56,7 @@ class Identity:
         self._make("region", id=REGION)
         self._publish(self._make("service", name="keystone", type="identity"), self._auth_url)
         self._publish(self._make("service", name="glance", type="image"), image_url)
+        self._publish(self._make("service", name="barbican", type="key-manager"), barbican_url)
         self._publish(self._make("service", name="cinder", type="block-storage"), f"{volume_url}/v3")
         self._publish(self._make("service", name="cinderv3", type="volumev3"), f"{volume_url}/v3/%(project_id)s")
 

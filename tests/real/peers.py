@@ -65,6 +65,37 @@ service_token_roles = service
 service_token_roles_required = true
 """
 
+BARBICAN_CONF = """
+[DEFAULT]
+host_href = {url}
+[database]
+connection = sqlite:///{state}/barbican.db
+[keystone_authtoken]
+www_authenticate_uri = {auth_url}
+auth_url = {auth_url}
+auth_type = password
+username = breezeblock
+password = {password}
+project_name = service
+user_domain_name = Default
+project_domain_name = Default
+[secretstore]
+enabled_secretstore_plugins = store_crypto
+[crypto]
+enabled_crypto_plugins = simple_crypto
+[simple_crypto_plugin]
+kek = dGhpcnR5X3R3b19ieXRlX2tleWJsYWhibGFoYmxhaGg=
+[oslo_policy]
+enforce_scope = false
+enforce_new_defaults = false
+"""
+
+BARBICAN_APPLICATION = """
+from paste import deploy
+
+application = deploy.loadapp("config:{venv}/etc/barbican/barbican-api-paste.ini")
+"""
+
 GUNICORN_CONF = """
 wsgi_app = "{application}"
 bind = "127.0.0.1:{port}"
@@ -95,6 +126,19 @@ class Peers:
         server.wait_for(f"http://127.0.0.1:{port}/versions")
         return server
 
+    def start_barbican(self, port: int, auth_url: str) -> Server:
+        """Start Barbican on a loopback port, with a fresh database; it reads its configuration in its home alone."""
+        home, url = self._state / "barbican_application", f"http://127.0.0.1:{port}"
+        (home / ".barbican").mkdir(parents=True)
+        told = {"state": self._state, "url": url, "auth_url": auth_url, "password": PASSWORD}
+        (home / ".barbican" / "barbican.conf").write_text(BARBICAN_CONF.format(**told))
+        (home / "barbican_application.py").write_text(BARBICAN_APPLICATION.format(venv=self._venv))
+        env = {"HOME": str(home)}
+        self._run("barbican-manage", "db", "upgrade", env=env)
+        server = self._serve("barbican_application:application", port, env)
+        server.wait_for(url)
+        return server
+
     def migrate(self) -> None:
         """Make the databases, the keys and Keystone's first user in an empty state directory."""
         keystone = self._configure("keystone.conf", KEYSTONE_CONF)
@@ -116,14 +160,19 @@ class Peers:
 
     def _serve(self, application: str, port: int, env: Mapping[str, str]) -> Server:
         """Under gunicorn, told by a file: both services read the command line as their own."""
-        home = self._state / application.partition(".")[0]
+        home = self._state / application.partition(".")[0].partition(":")[0]
         home.mkdir(exist_ok=True)
         (home / "gunicorn.conf.py").write_text(GUNICORN_CONF.format(application=application, port=port))
         return Server([self._venv / "bin" / "gunicorn"], self._state / f"{home.name}.log", env=env, cwd=home)
 
-    def _run(self, program: str, *arguments: str | Path) -> None:
+    def _run(self, program: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> None:
         done = subprocess.run(
-            [self._venv / "bin" / program, *arguments], cwd=self._state, capture_output=True, text=True, check=False
+            [self._venv / "bin" / program, *arguments],
+            cwd=self._state,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise RuntimeError(f"{program} {' '.join(map(str, arguments))} failed:\n{done.stderr[-4000:]}")

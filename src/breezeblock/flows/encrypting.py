@@ -24,7 +24,7 @@ def with_key(flow: Flow, volume: Volume) -> Volume:
         return volume
     encryption = _encryption(flow, volume)
     killpoints.reached("before_make_key")
-    key_id = flow.backend.keys.make(name_for(volume.id), cipher.key_bytes(encryption))
+    key_id = flow.backend.keys.make(name_for(volume.id), cipher.key_bytes(encryption), volume.user_id)
     killpoints.reached("after_make_key")
     if not flow.resumed:
         with flow.explained("encryption", cipher=encryption.cipher, key_size=encryption.key_size) as result:
@@ -48,7 +48,7 @@ def copy_key(flow: Flow, backup: Backup, volume: Volume) -> None:
     if backup.encryption_key_id is None or volume.encryption_key_id is None:
         return
     killpoints.reached("before_copy_key")
-    key_id = flow.backend.keys.copy(name_for(backup.id), volume.encryption_key_id)
+    key_id = flow.backend.keys.copy(name_for(backup.id), volume.encryption_key_id, backup.user_id)
     killpoints.reached("after_copy_key")
     if key_id != backup.encryption_key_id:
         with flow.saving() as connection:

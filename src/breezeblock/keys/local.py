@@ -18,11 +18,11 @@ class LocalKeys:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def make(self, name: str, length: int) -> str:
+    def make(self, name: str, length: int, reader: str) -> str:
         """As `KeyStore.make`."""
         return self._keep(name, secrets.token_bytes(length))
 
-    def copy(self, name: str, key_id: str) -> str:
+    def copy(self, name: str, key_id: str, reader: str) -> str:
         """As `KeyStore.copy`."""
         return self._keep(name, self.get(key_id))
 

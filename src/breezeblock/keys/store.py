@@ -13,10 +13,13 @@ class KeyStore(Protocol):
     chooses ids by itself finds a key by its name as well. Every verb may be run twice. Raises `KeyManagerError`.
     """
 
-    def make(self, name: str, length: int) -> str:
-        """The id of the key of this name, made of `length` random bytes where there is none; on stable storage."""
+    def make(self, name: str, length: int, reader: str) -> str:
+        """The id of the key of this name, made of `length` random bytes where there is none; on stable storage.
 
-    def copy(self, name: str, key_id: str) -> str:
+        `reader` is the id of the user for whom a hypervisor gets it, in a store that tells users apart.
+        """
+
+    def copy(self, name: str, key_id: str, reader: str) -> str:
         """The id of the key of this name, where there is none made as a copy of another; on stable storage."""
 
     def get(self, key_id: str) -> bytes:
