@@ -53,9 +53,7 @@ def create_backup(flow: Flow) -> None:
         with flow.explained("create_snapshot", snapshot=moment.id):
             flow.driver.create_snapshot(moment, volume)
         flow.checkpoint("create_snapshot")  # the moment is that of the request, however long the copy has to wait
-    flow.take_copy_turn(backup.project_id)
-    with flow.explained("copy", snapshot=moment.id) as result, flow.driver.open_volume(moment) as source:
-        result["chunks"] = count = copy_out(flow, backup.id, source)
+    count = flow.step("copy", copy_moment, flow, backup, moment)  # a crash may come when the moment is gone already
     if kept is None:
         with flow.explained("delete_snapshot", snapshot=moment.id):
             flow.driver.delete_snapshot(moment)
@@ -63,6 +61,14 @@ def create_backup(flow: Flow) -> None:
         moves.move(connection, "backup", backup.id, "create_done", object_count=count, data_timestamp=clock.now())
         outbox.backup_event(connection, "create.end", backup, flow.id, status="available")
         _release(connection, volume)
+
+
+def copy_moment(flow: Flow, backup: Backup, moment: Snapshot) -> int:
+    """Copy what a backup is of into the store, when it is its turn; the number of chunks."""
+    flow.take_copy_turn(backup.project_id)
+    with flow.explained("copy", snapshot=moment.id) as result, flow.driver.open_volume(moment) as source:
+        result["chunks"] = count = copy_out(flow, backup.id, source)
+    return count
 
 
 def moment_of(backup: Backup, volume: Volume) -> Snapshot:
