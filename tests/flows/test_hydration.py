@@ -43,6 +43,7 @@ class Service(Images):
         self.streams = threading.Event()
         self.streams.set()
         self.ranges = 0
+        self.asked = 0
 
     @contextmanager
     def open(self, image_id, offset=0):
@@ -66,6 +67,7 @@ class Service(Images):
         return super().get(context, image_id)
 
     def _answer(self):
+        self.asked += 1
         if self.error is not None:
             raise self.error
 
@@ -434,3 +436,31 @@ def test_the_doctor_knows_a_volume_whose_content_is_on_its_way(cloud, disk, tmp_
     )
     with cloud.database.begin() as connection:
         connection.exec_driver_sql("DELETE FROM events")  # of which one has no end, as was found
+
+
+def attempts(cloud):
+    with cloud.database.read() as connection:
+        return connection.exec_driver_sql("SELECT attempts FROM flow_requests").scalar_one()
+
+
+def test_restarts_while_it_is_stalled_do_not_end_it(tmp_path, disk):
+    cloud = Cloud(tmp_path / "data", CONF.replace("[DEFAULT]", "[DEFAULT]\nmax_flow_attempts = 1"), images=Service())
+    cloud.driver.check_for_setup_error()
+    volume_types.create_type(
+        cloud.database, name="lazy", description=None, is_public=True, extra_specs={"image_hydration": "lazy"}
+    )
+    image = add(cloud, disk, "raw", tmp_path)
+    cloud.images.streams.clear()
+    with cloud.running():
+        volume = create(cloud, image)
+    cloud.images.error = ServiceUnavailable()
+    for _ in range(4):
+        before = cloud.images.asked
+        with cloud.running():
+            until(lambda before=before: cloud.images.asked > before and attempts(cloud) == 0)
+            assert operation(cloud, volume).state == "stalled"
+    cloud.images.error = None
+    cloud.images.streams.set()
+    with cloud.running():
+        assert hydrated(cloud, volume).state == "succeeded"
+    assert content(cloud, volume) == disk
