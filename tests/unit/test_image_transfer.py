@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from breezeblock.commands import Limits
 from breezeblock.errors import BackendOutOfSpace, Cancelled, CommandFailed, ImageUnacceptable
-from breezeblock.images import convert, transfer
+from breezeblock.images import convert
 from breezeblock.images.content import FileContent
 from breezeblock.images.inspect import inspect
 from breezeblock.images.transfer import prepare
@@ -50,9 +50,9 @@ class Reports(list[tuple[int, int | None]]):
 def send(catalog: FileCatalog, image: Image, target: FileTarget, reports: Reports | None = None) -> None:
     """The image into the target, spooled beside it."""
     spool = Path(target.uri).parent / "spool"
-    transfer.transfer(
-        catalog, image, target, spool_dir=spool, volume_size=1, report=Reports() if reports is None else reports
-    )
+    report = Reports() if reports is None else reports
+    with prepare(catalog, image, spool_dir=spool, volume_size=1, report=report) as prepared:
+        prepared.fill(target, report)
     assert not spool.exists() or not list(spool.iterdir())
 
 
@@ -161,10 +161,10 @@ def test_a_report_may_cancel(images: dict[str, Path], target: FileTarget, kind: 
 
     threads = threading.active_count()
     image = image_files.image_of(images[kind], kind)
-    with pytest.raises(Cancelled):
-        transfer.transfer(
-            FileCatalog(images[kind]), image, target, spool_dir=Path(target.uri).parent, volume_size=1, report=report
-        )
+    catalog, spool = FileCatalog(images[kind]), Path(target.uri).parent
+    with prepare(catalog, image, spool_dir=spool, volume_size=1, report=report) as prepared:
+        with pytest.raises(Cancelled):
+            prepared.fill(target, report)
     assert threading.active_count() == threads
 
 

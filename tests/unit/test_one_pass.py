@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import struct
 import subprocess
 import zlib
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from breezeblock.images.content import RemoteContent, open_file
 from breezeblock.images.digest import new_digest
 from breezeblock.images.formats.layout import Layout, Scattered
 from breezeblock.images.inspect import inspect, layout
+from breezeblock.images.transfer import prepare
 from breezeblock.model.image import Image
 from tests.unit import image_files
 from tests.unit.image_files import KINDS, FileCatalog, FileTarget
@@ -222,10 +224,6 @@ class TestLayout:
 
 def test_an_entangled_image_goes_through_the_sandbox(tmp_path: Path) -> None:
     """Two clusters of the disk are one of the file: no honest writer does that without snapshots, and qemu reads it."""
-    import struct
-
-    from breezeblock.images.transfer import transfer
-
     source = tmp_path / "source"
     source.write_bytes(random.Random(1).randbytes(4 * 65536))
     path = image_files.make(source, tmp_path / "image", "qcow2")
@@ -236,14 +234,13 @@ def test_an_entangled_image_goes_through_the_sandbox(tmp_path: Path) -> None:
     for local in (True, False):
         target = FileTarget(tmp_path / "volume", 64 * MiB)
         reports: list[tuple[int, int | None]] = []
-        transfer(
-            FileCatalog(path, local=local),
-            image_files.image_of(path, "qcow2"),
-            target,
-            spool_dir=tmp_path / "spool",
-            volume_size=1,
-            report=lambda done, total, reports=reports: reports.append((done, total)),  # type: ignore[misc]
-        )
+
+        def report(done: int, total: int | None, reports: list[tuple[int, int | None]] = reports) -> None:
+            reports.append((done, total))
+
+        catalog, image = FileCatalog(path, local=local), image_files.image_of(path, "qcow2")
+        with prepare(catalog, image, spool_dir=tmp_path / "spool", volume_size=1, report=report) as prepared:
+            prepared.fill(target, report)
         content = source.read_bytes()
         expected = content[: 2 * 65536] + content[:65536] + content[3 * 65536 :]
         assert Path(target.uri).read_bytes()[: len(expected)] == expected

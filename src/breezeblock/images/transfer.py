@@ -118,33 +118,6 @@ def check_container(image: Image) -> None:
         )
 
 
-def transfer(
-    catalog: ImageCatalog,
-    image: Image,
-    target: BlockTarget,
-    *,
-    spool_dir: Path,
-    volume_size: int,
-    report: Report,
-    verified: bool = False,
-    vmdk_allowed_types: tuple[str, ...] = ("streamOptimized", "monolithicSparse"),
-    limits: Limits | None = None,
-) -> ImageFacts:
-    """`prepare` and `fill` in one, for a target that is there already. Arguments and errors are theirs."""
-    with prepare(
-        catalog,
-        image,
-        spool_dir=spool_dir,
-        volume_size=volume_size,
-        report=report,
-        verified=verified,
-        vmdk_allowed_types=vmdk_allowed_types,
-        limits=limits,
-    ) as prepared:
-        prepared.fill(target, report)
-        return prepared.facts
-
-
 def _stream(catalog: ImageCatalog, image: Image, limit: int, wanted: tuple[str, str] | None) -> PreparedImage:
     """A raw image of a service elsewhere: it is judged by its beginning as it comes, so no ranges are needed."""
     size = image.size or 0
