@@ -458,7 +458,7 @@ def test_restarts_while_it_is_stalled_do_not_end_it(tmp_path, disk):
         before = cloud.images.asked
         with cloud.running():
             until(lambda before=before: cloud.images.asked > before and attempts(cloud) == 0)
-            assert operation(cloud, volume).state == "stalled"
+            until(lambda: operation(cloud, volume).state == "stalled")  # but for the moment of each new attempt
     cloud.images.error = None
     cloud.images.streams.set()
     with cloud.running():

@@ -129,6 +129,7 @@ def test_a_volume_detached_while_its_export_is_looked_after_is_not_left_exported
     attachments.complete(cloud.database, MEMBER, attachment.id)
     owned = _Owned.__new__(_Owned)  # only its rounds: the engine that runs is the cloud's
     owned.name, owned._database, owned._backend = cloud.backend.name, cloud.database, cloud.backend
+    owned._unrestored = set()
     detach = partial(attachments.delete_attachment, cloud.database, MEMBER, attachment.id)
     before(monkeypatch, cloud, "ensure_export", detach)
     owned._restore_exports()
