@@ -370,7 +370,8 @@ def test_two_slots_work_side_by_side(site):
     for volume in held:
         site.available(volume)
     standby = site.start("worker", "--backend", "one")
-    eventually(lambda: standby.log.read_text().count("standing by") == 2, "standing by for both")
+    waiting = [f"slot {name} belongs to another worker" for name in (site.slot, site.slot.replace("#0", "#1"))]
+    eventually(lambda: all(line in standby.log.read_text() for line in waiting), "standing by for both")
     second.kill()
     more = [site.create() for _ in range(8)]
     for volume in more:
