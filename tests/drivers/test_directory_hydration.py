@@ -4,9 +4,8 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from breezeblock.errors import BackendInUse, DriverError
 from breezeblock.images.nbd_listener import NbdListener
 from breezeblock.model.volume import Volume
 from tests.drivers.directory_storage import GIB, MIB, a_snapshot, a_volume, bases, opened
+from tests.drivers.dying import CHANGES, killed
 from tests.drivers.nbd_client import NbdClient
 
 SIZE = 9 * MIB + 512
@@ -290,10 +290,13 @@ def test_a_process_that_is_killed_while_it_settles_is_followed_by_one_that_does(
     driver._store.close()
     expected = b"mine" + source.content[4:]
     for changes in range(1, 40):
-        child = os.fork()
-        if not child:
-            _hydrate_and_die(tmp_path / "storage", volume, source, changes)
-        os.waitpid(child, 0)
+        killed(
+            tmp_path / "storage",
+            changes,
+            lambda driver: driver.hydrate_volume(volume, source.fill),
+            (*CHANGES, "open"),
+            directory_reflink="never",
+        )
         after = opened(tmp_path / "storage", directory_reflink="never")
         hydrating = list(after.list_hydrating())
         with attach(after, volume) as client:
@@ -307,23 +310,3 @@ def test_a_process_that_is_killed_while_it_settles_is_followed_by_one_that_does(
         raise AssertionError("It never settled.")
     assert changes > 4
     driver._store.own()
-
-
-def _hydrate_and_die(directory: Path, volume: Volume, source: Source, left: int) -> None:
-    def counting(real: Callable[..., Any]) -> Callable[..., Any]:
-        def change(*arguments: Any, **options: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*arguments, **options)
-
-        return change
-
-    try:
-        driver = opened(directory, directory_reflink="never")
-        for name in ("fsync", "rename", "link", "unlink", "mkdir", "pwrite", "open"):
-            setattr(os, name, counting(getattr(os, name)))
-        driver.hydrate_volume(volume, source.fill)
-    finally:
-        os.kill(os.getpid(), signal.SIGKILL)

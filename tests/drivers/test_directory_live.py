@@ -1,13 +1,10 @@
 """A worker that is killed while it snapshots, clones and grows a volume under a client that writes to it."""
 
 import functools
-import os
 import random
-import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,8 +13,8 @@ from breezeblock.drivers.directory.qcow2 import CLUSTER
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
 from tests.drivers.directory_storage import a_snapshot, a_volume, bases, mounted, opened
+from tests.drivers.dying import killed
 
-CHANGES = ("fsync", "rename", "link", "unlink", "mkdir", "pwrite")
 ROUNDS = 20
 
 
@@ -43,33 +40,6 @@ class Client:
     def close(self) -> None:
         self.process.communicate(b"flush\nquit\n", timeout=60)
         assert self.process.returncode == 0
-
-
-def killed(directory: Path, after: int, act: Callable[[DirectoryDriver], object]) -> None:
-    """Do it in another process, which ends by SIGKILL once it has made so many changes of the disk, or is done."""
-    child = os.fork()
-    if child:
-        os.waitpid(child, 0)
-        return
-    left = after
-
-    def counting(real: Callable[..., Any]) -> Callable[..., Any]:
-        def change(*arguments: Any, **options: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*arguments, **options)
-
-        return change
-
-    try:
-        driver = opened(directory)
-        for name in CHANGES:
-            setattr(os, name, counting(getattr(os, name)))
-        act(driver)
-    finally:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def clusters(driver: DirectoryDriver, thing: Volume | Snapshot) -> dict[int, int]:

@@ -2,10 +2,8 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
@@ -13,9 +11,8 @@ from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.errors import BackendTransient
 from breezeblock.exports import patience, qmp
 from tests.drivers.directory_storage import a_snapshot, a_volume, bases, opened
+from tests.drivers.dying import answered
 from tests.drivers.nbd_client import NbdClient
-
-T = TypeVar("T")
 
 
 @pytest.fixture
@@ -34,17 +31,6 @@ def driver(tmp_path: Path) -> Iterator[DirectoryDriver]:
     last = opened(tmp_path, directory_reflink="never")
     last._exporting._exports.shutdown()  # type: ignore[attr-defined]
     last.close()
-
-
-def answered(ask: Callable[[], T]) -> T:
-    """The answer, once there is one."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return ask()
-        except BackendTransient:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
 
 
 def test_a_switch_that_a_daemon_does_not_confirm_holds_up_nothing_else(

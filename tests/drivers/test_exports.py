@@ -9,11 +9,10 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -30,12 +29,11 @@ from breezeblock.exports.daemon import digest_of
 from breezeblock.exports.disk import block_device
 from breezeblock.exports.nbd import DiskFile, NbdExports
 from breezeblock.exports.qmp import QmpClient
+from tests.drivers.dying import answered
 from tests.drivers.nbd_client import NbdClient
 
 MIB = 1 << 20
 SIZE = 8 * MIB
-
-T = TypeVar("T")
 
 
 @pytest.fixture
@@ -525,17 +523,6 @@ def test_a_daemon_that_hangs_is_a_passing_error(
     assert successor.exported() == ["volume-1"]
     run("nbdinfo", uri)
     successor.shutdown()
-
-
-def answered(ask: Callable[[], T]) -> T:
-    """The answer of a daemon that is not asked again at once."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return ask()
-        except BackendTransient:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
 
 
 def test_a_daemon_that_hangs_is_not_waited_for_by_everybody(
