@@ -102,15 +102,12 @@ class Flow:
         """The backend's driver."""
         return self.backend.driver
 
-    def step(self, name: str, call: Callable[..., Result], *arguments: Any, kind: Any = None) -> Result:
-        """Run `call(*arguments)` once, even across crashes: its answer is kept and given again when the flow is taken up.
-
-        The call itself may run twice (a crash can come between act and note), so it must be fit for that. `kind` is the
-        type to convert a kept answer back to; without it the answer must be plain JSON.
+    def step(self, name: str, call: Callable[..., Result], *arguments: Any) -> Result:
+        """Run `call(*arguments)` once, even across crashes: its answer, plain JSON, is kept and given again when the flow is
+        taken up. The call itself may run twice (a crash can come between act and note), so it must be fit for that.
         """
-        if name in self._checkpoints:
-            kept = self._checkpoints[name]
-            return msgspec.convert(kept, kind) if kind is not None else kept  # type: ignore[no-any-return]
+        if self.passed(name):
+            return self.result(name)  # type: ignore[no-any-return]
         result = call(*arguments)
         self.checkpoint(name, result)
         return result

@@ -17,13 +17,6 @@ def get_operation(database: Database, context: RequestContext, operation_id: str
     return operation
 
 
-def operations_of(database: Database, context: RequestContext, resource_id: str) -> list[Operation]:
-    """All operations of a volume, snapshot or backup, the newest first; empty for another project's."""
-    with database.read() as connection:
-        found = operations.of_resource(connection, resource_id)
-    return [one for one in found if context.own_project in {None, one.project_id}]
-
-
 def awaited(database: Database, found: list[Operation]) -> dict[str, Operation]:
     """The operations that these wait for, by id: whose they are does not matter, as only how far they are is told."""
     ids = {one.waits_for for one in found if one.waits_for is not None}
