@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from breezeblock.errors import (
     BackendInUse,
     BackendNotFound,
     BackendOutOfSpace,
+    BackendTransient,
     ConfigError,
     NotSupportedByBackend,
 )
@@ -520,6 +522,40 @@ def test_a_switch_that_was_cut_short(tmp_path: Path, when: str, daemon: str, mon
     require(driver, snapshot, {3: 1, 4: 2, 80: 3, 90: 4}, 1)
     driver.terminate_connection(volume, None)
     require(driver, volume, {3: 1, 4: 2, 80: 3, 90: 4, 91: 5}, 1)
+    driver.delete_volume(volume)
+    driver.delete_snapshot(snapshot)
+    assert left(driver) == []
+    end(driver)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_daemon_that_dies_over_a_switch(tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody writes any more, so the snapshot is made of what was written; the volume goes on when it is exported again."""
+    driver = opened(tmp_path, **OVERLAYS)
+    volume, snapshot = filled(driver), None
+    client_writes(driver, volume, 2, 4)
+    real = driver._exporting.switch
+
+    def switch(*arguments: Any) -> None:
+        if when == "after":
+            real(*arguments)
+        exports = driver._exporting._exports
+        assert isinstance(exports, NbdExports)
+        for pid in exports.pids():
+            os.kill(pid, signal.SIGKILL)
+        if when == "after":
+            raise BackendTransient("The export daemon did not answer.")
+        real(*arguments)
+
+    monkeypatch.setattr(driver._exporting, "switch", switch)
+    snapshot = a_snapshot(volume)
+    driver.create_snapshot(snapshot, volume)
+    monkeypatch.undo()
+    driver.ensure_export(volume)
+    client_writes(driver, volume, 4, 90)
+    driver.terminate_connection(volume, None)
+    require(driver, snapshot, {3: 1, 4: 2}, 1)
+    require(driver, volume, {3: 1, 4: 2, 90: 4}, 1)
     driver.delete_volume(volume)
     driver.delete_snapshot(snapshot)
     assert left(driver) == []

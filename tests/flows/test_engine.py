@@ -144,6 +144,25 @@ def test_a_durable_step_is_not_repeated_after_the_database_was_away(cloud, monke
     assert operation.state == "succeeded"
 
 
+def test_an_interruption_counts_for_the_flows_that_may_have_run(tmp_path, database_url, known_flows):
+    """Not for those that stood in line, nor for one that was parked."""
+    cloud = Cloud(tmp_path, "[DEFAULT]\nflow_threads = 2\n" + SIMULATED.partition("\n")[2], database_url)
+    cloud.leaves_flows = True
+    try:
+        for name in ("test_steps", "test_hopeless", "test_long", "test_left"):
+            request(cloud, name)
+        with cloud.database.begin() as connection:
+            operations.update(connection, "op-test_steps", waiting="for another")
+        engine = Engine(cloud.backend)
+        engine._take_up()
+        engine._alarm.close()
+        with cloud.database.read() as connection:
+            counted = {one.flow: one.attempts for one in operations.pending(connection, cloud.backend.slot)}
+    finally:
+        cloud.close()
+    assert counted == {"test_steps": 0, "test_hopeless": 1, "test_long": 1, "test_left": 0}
+
+
 def test_a_flow_taken_up_too_often_is_given_up(cloud):
     @flow("test_hopeless", abandon=lambda flow, error: None)
     def hopeless(flow):
@@ -152,7 +171,7 @@ def test_a_flow_taken_up_too_often_is_given_up(cloud):
     request(cloud, "test_hopeless")
     with cloud.database.begin() as connection:
         for _ in range(cloud.settings.max_flow_attempts):
-            operations.count_attempt(connection, cloud.backend.slot)
+            operations.count_attempt(connection, "op-test_hopeless")
     with cloud.running():
         operation = cloud.settled("resource")
     assert operation.state == "failed"

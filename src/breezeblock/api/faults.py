@@ -21,6 +21,7 @@ from breezeblock.errors import (
     ServiceUnavailable,
     UnsupportedMediaType,
 )
+from breezeblock.services.attachments import ConnectionFailed
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def _answer(response: falcon.Response, error: BreezeblockError) -> None:
 
 
 def _of_ours(request: falcon.Request, response: falcon.Response, error: BreezeblockError, params: Any) -> None:
-    if error.status < 500 or isinstance(error, ServiceUnavailable):
+    if error.status < 500 or isinstance(error, ServiceUnavailable | ConnectionFailed):
         log.info("%s %s: %d %s", request.method, request.path, error.status, error.message)
         _answer(response, error)
     else:

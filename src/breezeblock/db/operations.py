@@ -159,6 +159,13 @@ def pending(connection: Connection, slot: str) -> list[FlowRequest]:
     return records.fetch_all(connection, query, FlowRequest)
 
 
+def perhaps_begun(connection: Connection, slot: str) -> list[FlowRequest]:
+    """As `pending`, but for the flows that gave their thread back until what they wait for has come."""
+    parked = sa.exists().where(_operations.c.id == _requests.c.id, _operations.c.waiting.is_not(None))
+    query = sa.select(_requests).where(_requests.c.slot == slot, ~parked)
+    return records.fetch_all(connection, query.order_by(_requests.c.created_at, _requests.c.id), FlowRequest)
+
+
 def backlog(connection: Connection) -> list[Backlog]:
     """All flows that wait or run, counted by name and version."""
     kind = (_requests.c.flow, _requests.c.version)
@@ -196,14 +203,9 @@ def is_awaited(connection: Connection, operation_id: str, but_for: str) -> bool:
     return connection.execute(query.limit(1)).first() is not None
 
 
-def count_attempt(connection: Connection, slot: str) -> None:
-    """Note that a worker takes up all that the last owner of this slot left unfinished."""
-    connection.execute(sa.update(_requests).where(_requests.c.slot == slot).values(attempts=_requests.c.attempts + 1))
-
-
-def count_failure(connection: Connection, flow_id: str) -> None:
-    """Note that a flow broke and could not be undone: it is tried again, but not for ever."""
-    changed = sa.update(_requests).where(_requests.c.id == flow_id)
+def count_attempt(connection: Connection, *flow_ids: str) -> None:
+    """Note that flows were interrupted, or broke and could not be undone: they are tried again, but not for ever."""
+    changed = sa.update(_requests).where(_requests.c.id.in_(flow_ids))
     connection.execute(changed.values(attempts=_requests.c.attempts + 1))
 
 

@@ -86,10 +86,12 @@ class Flow:
                 self.waited_for = operation.waits_for
                 self.resumed = self.resumed or operation.started_at is not None
                 self._started_at = operation.started_at or self._started_at
-                if operation.waiting is not None:
-                    self._tell_wait()
             if self.resumed:
                 self._checkpoints = operations.checkpoints(connection, self.id)
+        if operation is not None and operation.waiting is not None:
+            self._tell_wait()
+            with self.saving():  # an interruption counts from here on
+                pass
 
     def _tell_wait(self) -> None:
         """The wait is over: its answer, which was the last one, tells how long it took."""
@@ -325,6 +327,11 @@ def flow(
     return register
 
 
+def _is_beside(request: FlowRequest) -> bool:
+    kind = _KINDS.get((request.flow, request.version))
+    return kind is not None and kind.beside
+
+
 class TooManyAttempts(BreezeblockError):
     """The operation was interrupted too often and has been given up."""
 
@@ -366,8 +373,13 @@ class Engine:
                 self._stopping.wait(1.0)
 
     def _take_up(self) -> None:
+        """Count an interruption of each flow that the last owner may have been running: the oldest that were not parked, as
+        many as it had threads, and those beside them."""
         with killpoints.within("take_up", anew=True), self._backend.database.begin() as connection:
-            operations.count_attempt(connection, self._backend.slot)
+            begun = operations.perhaps_begun(connection, self._backend.slot)
+            beside = [one.id for one in begun if _is_beside(one)]
+            threaded = [one.id for one in begun if not _is_beside(one)]
+            operations.count_attempt(connection, *beside, *threaded[: self._backend.settings.flow_threads])
 
     def _dispatch(self) -> None:
         with self._backend.database.read() as connection:
@@ -383,8 +395,7 @@ class Engine:
             self._submit(request)
 
     def _submit(self, request: FlowRequest) -> None:
-        kind = _KINDS.get((request.flow, request.version))
-        if kind is None or not kind.beside:
+        if not _is_beside(request):
             self._threads.submit(self._run, request)
             return
         thread = threading.Thread(target=self._run, args=(request,), name=f"{self._backend.own.name} {request.flow}")
@@ -481,7 +492,7 @@ class Engine:
 
     def _count_failure(self, request: FlowRequest) -> None:
         with contextlib.suppress(DatabaseUnavailable), self._backend.database.begin() as connection:
-            operations.count_failure(connection, request.id)
+            operations.count_attempt(connection, request.id)
 
     def _still_there(self, request: FlowRequest) -> bool:
         """A request read before its flow ended may be handed out once more; the row tells."""

@@ -233,15 +233,24 @@ class Lineage:
         if exported:
             record = self._store.write(msgspec.structs.replace(record, switching=switch))
             below = self._bases.links(self._store.get(base))
-            try:
-                self._exporting.switch(record.name, [Link(overlay, "qcow2"), *below])
-            except DriverError:
-                # it may have happened all the same: what the daemon says now decides; if it is silent, it is asked later
-                with contextlib.suppress(DriverError):
-                    self.current(record.name)
-                raise
+            switched = self._switch(record, switch, [Link(overlay, "qcow2"), *below])
             durable.sync_file(self._store.disk(self._store.get(base)))
+            if switched:
+                return
         self._switched(record, switch, served=exported)
+
+    def _switch(self, record: Record, switch: Switch, links: Sequence[Link]) -> bool:
+        """Have the export daemon write to the overlay `links[0]`; whether the record tells of it already, as it does when
+        the daemon died over it and nobody writes any more."""
+        try:
+            self._exporting.switch(record.name, links)
+        except DriverError:
+            # it may have happened all the same: what the daemon says now decides; if it is silent, it is asked later
+            with contextlib.suppress(DriverError):
+                if self.current(record.name).disk == switch.disk:
+                    return True
+            raise
+        return False
 
     def _switched(self, record: Record, switch: Switch, served: bool) -> Record:
         now = msgspec.structs.replace(
