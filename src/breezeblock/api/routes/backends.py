@@ -1,0 +1,13 @@
+"""Backends, services, pools, zones, extensions."""
+
+from breezeblock.api.dispatch import Route
+from breezeblock.api.handlers import backends, extensions
+from breezeblock.api.routes.route_makers import get
+
+ROUTES: list[Route] = [
+    get("/os-availability-zone", backends.availability_zones, None),
+    get("/os-services", backends.services, "volume_extension:services:index"),
+    get("/scheduler-stats/get_pools", backends.get_pools, "scheduler_extension:scheduler_stats:get_pools"),
+    get("/extensions", extensions.index, None),
+    get("/extensions/{id}", extensions.show, None),
+]

@@ -1,0 +1,39 @@
+"""The shapes that routes come in."""
+
+from collections.abc import Iterable
+
+from breezeblock.api.call import Handler
+from breezeblock.api.dispatch import Route
+from breezeblock.api.handlers.metadata import MetadataHandlers
+from breezeblock.api.schemas import volumes as volume_schemas
+
+
+def action_on(resource: str, action: str, handler: Handler, policy: str, **more: object) -> Route:
+    """`POST /{resource}/{id}/action` with a body `{action: …}`; answers 202 unless told otherwise."""
+    return Route(
+        method="POST",
+        path=f"/{resource}/{{id}}/action",
+        action=action,
+        handler=handler,
+        policy=policy,
+        **{"status": 202, **more},  # type: ignore[arg-type]
+    )
+
+
+def get(path: str, handler: Handler, policy: str | None, since: int = 0) -> Route:
+    """`GET path`."""
+    return Route(method="GET", path=path, handler=handler, policy=policy, since=since)
+
+
+def metadata_of(
+    owner: str, handlers: MetadataHandlers, show: str, add: str, change: str, remove: str
+) -> Iterable[Route]:
+    """The calls on the metadata of a resource, with the rule of each."""
+    whole, member = f"/{owner}/{{id}}/metadata", f"/{owner}/{{id}}/metadata/{{key}}"
+    metadata, meta = volume_schemas.METADATA, volume_schemas.META
+    yield get(whole, handlers.show, show)
+    yield Route(method="POST", path=whole, handler=handlers.add, policy=add, schema=metadata)
+    yield Route(method="PUT", path=whole, handler=handlers.replace, policy=change, schema=metadata)
+    yield get(member, handlers.show_one, show)
+    yield Route(method="PUT", path=member, handler=handlers.set_one, policy=change, schema=meta)
+    yield Route(method="DELETE", path=member, handler=handlers.remove_one, policy=remove)
