@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.nursery import Child, Nursery
+
 LOG_TAIL = 4000
 
 
@@ -19,16 +21,26 @@ class ServerFailed(Exception):
 
 
 class Server:
-    """A running program with its output in a file; a context manager that ends it.
+    """A running program with its output in a file; a context manager that ends it. A nursery has the environment already.
 
     It ends with the test run's process in any case, however that ends.
     """
 
     def __init__(
-        self, argv: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        argv: Sequence[str | Path],
+        log: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        nursery: Nursery | None = None,
     ) -> None:
         self.name = Path(argv[0]).name
         self.log = log
+        self._process: subprocess.Popen[bytes] | Child
+        if nursery is not None:
+            self._process = nursery.start(argv, log)
+            return
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", *argv],
@@ -68,7 +80,9 @@ class Server:
 
     def wait(self, seconds: float = 60) -> int:
         """How the program ended, by itself: its exit code, or less than zero for a signal. Raises `TimeoutExpired`."""
-        return self._process.wait(seconds)
+        code = self._process.wait(seconds)
+        assert code is not None, "a nursery keeps no exit codes"
+        return code
 
     def kill(self) -> None:
         """End the program by SIGKILL, as a crash would."""

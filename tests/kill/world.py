@@ -37,6 +37,7 @@ from breezeblock.services.doctor.examine import examine
 from scripts.chaos.content import digest_of
 from scripts.service import ServiceFailed, export_daemons
 from tests import encrypted
+from tests.nursery import Nursery
 from tests.processes import Server, free_port
 
 PROGRAM = Path(sys.executable).with_name("breezeblock")
@@ -135,6 +136,7 @@ class World:
         self.log = directory / "log"
         self.stopping = False
         self.kills = 0
+        self._nursery = Nursery({"BREEZEBLOCK_KILL_DIR": str(self.kill_dir)})
         self._servers: dict[str, Server] = {}
         self._keeper = threading.Thread(target=self._keep)
         self._lock = threading.Lock()
@@ -165,7 +167,7 @@ class World:
 
     def _start(self, role: str) -> None:
         argv: list[str | Path] = [PROGRAM, role, "--data-dir", self.data_dir, *(["--upgrade"] * (role == "worker"))]
-        self._servers[role] = Server(argv, self.log, env={"BREEZEBLOCK_KILL_DIR": str(self.kill_dir)})
+        self._servers[role] = Server(argv, self.log, nursery=self._nursery)
 
     def _keep(self) -> None:
         """Start again what dies."""
@@ -182,6 +184,7 @@ class World:
         self._keeper.join()
         for server in self._servers.values():
             server.stop()
+        self._nursery.close()
         self.database.close()
         cast(DirectoryDriver, self.drivers["dir"]).close()
         exports = NbdExports(self.data_dir / "run" / "nbd" / "dir")
