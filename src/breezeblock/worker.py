@@ -288,14 +288,11 @@ class _Owned:
             replicas.request_due(self._backend)
 
     def _restore_exports(self) -> None:
-        """Attached volumes are reachable: before the first flow runs, and again when an export daemon has died."""
+        """Connected volumes are reachable: before the first flow runs, and again when an export daemon has died."""
         with self._database.read() as connection:
-            attached = [
-                one
-                for one in volumes.on_backend(connection, self.name)
-                if one.attach_status in {"attaching", "attached"}
-            ]
-        for volume in attached:
+            wanted = attachments.connected_on(connection, self.name)
+            connected = [one for one in volumes.on_backend(connection, self.name) if one.id in wanted]
+        for volume in connected:
             if self._is_fenced(volume):
                 continue
             try:
@@ -303,7 +300,7 @@ class _Owned:
                     self._restore_export(volume)
             except BreezeblockError as error:
                 if volume.id not in self._unrestored:
-                    log.error("volume %s is attached but its export could not be restored: %s", volume.id, error)
+                    log.error("volume %s is connected but its export could not be restored: %s", volume.id, error)
                 self._unrestored.add(volume.id)
             else:
                 self._unrestored.discard(volume.id)
@@ -324,9 +321,9 @@ class _Owned:
         )
 
     def _is_wanted(self, volume_id: str) -> bool:
-        """Whether a volume has an attachment that nobody is about to end."""
+        """Whether a volume has a connection that nobody is about to end."""
         with self._database.read() as connection:
             pending = operations.pending_on(connection, self.name)
             ending = {one.arguments["attachment_id"] for one in pending if one.flow == "disconnect_volume"}
-            present = attachments.of_volume(connection, volume_id)
-        return any(one.attach_status in {"attaching", "attached"} and one.id not in ending for one in present)
+            present = attachments.connected(connection, volume_id)
+        return any(one.id not in ending for one in present)

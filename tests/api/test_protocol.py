@@ -267,6 +267,11 @@ def _valid_body(route):
         "os-set_image_metadata": {"metadata": {"k": "v"}},
         "os-unset_image_metadata": {"key": "k"},
         "os-volume_upload_image": {"image_name": "x"},
+        "os-attach": {"host_name": "h", "mountpoint": "/mnt"},
+        "os-detach": {},
+        "os-initialize_connection": {"connector": {"host": "h"}},
+        "os-terminate_connection": {"connector": None},
+        "os-force_detach": {},
     }
     if route.action is not None:
         return {route.action: actions.get(route.action)}

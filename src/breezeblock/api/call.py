@@ -1,5 +1,6 @@
 """One call of the API as its handler sees it, and what a handler may answer."""
 
+import json
 from collections.abc import Callable, Iterator
 from threading import BoundedSemaphore
 from typing import Any, Protocol
@@ -84,6 +85,12 @@ class Call:
             return None
         token: str | None = self.request.get_header("X-Auth-Token")
         return token
+
+    @property
+    def has_compute(self) -> bool:
+        """Whether the caller's catalog names a compute service, as keystonemiddleware hands it on."""
+        catalog: str | None = self.request.get_header("X-Service-Catalog")
+        return any(one.get("type") == "compute" for one in json.loads(catalog or "[]"))
 
     def may(self, rule: str) -> bool:
         """Whether policy allows this too; ask once for a call, never for a row."""

@@ -40,6 +40,10 @@ RULES: dict[str, frozenset[str]] = dict(
             "volume:create_volume_metadata volume:update_volume_metadata volume:delete_volume_metadata "
             "volume_extension:volume_image_metadata:set volume_extension:volume_image_metadata:remove "
             "volume_extension:volume_actions:reserve volume_extension:volume_actions:unreserve "
+            "volume_extension:volume_actions:attach volume_extension:volume_actions:detach "
+            "volume_extension:volume_actions:begin_detaching volume_extension:volume_actions:roll_detaching "
+            "volume_extension:volume_actions:initialize_connection "
+            "volume_extension:volume_actions:terminate_connection volume:multiattach_bootable_volume "
             "volume_extension:volume_actions:upload_image "
             "volume:create_snapshot volume:update_snapshot volume:delete_snapshot "
             "volume:update_snapshot_metadata volume:delete_snapshot_metadata "
@@ -51,6 +55,7 @@ RULES: dict[str, frozenset[str]] = dict(
             ADMIN,
             "volume:force_delete volume_extension:volume_actions:upload_public volume_extension:volume_host_attribute volume_extension:volume_mig_status_attribute "
             "volume_extension:volume_admin_actions:reset_status volume_extension:volume_admin_actions:force_delete "
+            "volume_extension:volume_admin_actions:force_detach "
             "volume_extension:snapshot_admin_actions:reset_status "
             "volume_extension:snapshot_admin_actions:force_delete "
             "volume_extension:backup_admin_actions:reset_status volume_extension:backup_admin_actions:force_delete "

@@ -23,9 +23,13 @@ def find(connection: Connection, volume_id: str) -> Volume | None:
     return records.fetch_one(connection, sa.select(_table).where(_table.c.id == volume_id), Volume)
 
 
-def get(connection: Connection, volume_id: str, project_id: str | None = None) -> Volume:
-    """The volume; of that project where one is given. Raises `NotFound`."""
-    volume = find(connection, volume_id)
+def get(connection: Connection, volume_id: str, project_id: str | None = None, *, lock: bool = False) -> Volume:
+    """The volume; of that project where one is given. Raises `NotFound`.
+
+    With `lock`, nobody else changes the row until the transaction ends (on SQLite a writer is alone anyway).
+    """
+    query = sa.select(_table).where(_table.c.id == volume_id)
+    volume = records.fetch_one(connection, query.with_for_update() if lock else query, Volume)
     if volume is None or (project_id is not None and volume.project_id != project_id):
         raise NotFound(f"Volume {volume_id} could not be found.")
     return volume
@@ -35,6 +39,14 @@ def update(connection: Connection, volume_id: str, **values: Any) -> None:
     """Set columns; the status is not among them (see `db.moves`)."""
     assert "status" not in values
     connection.execute(sa.update(_table).where(_table.c.id == volume_id).values(updated_at=clock.now(), **values))
+
+
+def forget_admin_metadata(connection: Connection, volume_id: str, key: str) -> None:
+    """Drop one key of the administrators' metadata; not there is done."""
+    volume = get(connection, volume_id, lock=True)
+    if key in volume.admin_metadata:
+        left = {name: value for name, value in volume.admin_metadata.items() if name != key}
+        update(connection, volume_id, admin_metadata=left)
 
 
 def remove(connection: Connection, volume_id: str) -> None:

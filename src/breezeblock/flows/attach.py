@@ -3,6 +3,7 @@
 from sqlalchemy.engine import Connection
 
 from breezeblock.db import attach_status, attachments, outbox, volumes
+from breezeblock.errors import NotFound
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.model import clock
 from breezeblock.model.attachment import Attachment
@@ -20,42 +21,54 @@ def abandon_connect(flow: Flow, error: BaseException) -> None:
         attachment = attachments.find(connection, flow.arguments["attachment_id"])
         if attachment is None:
             return
+        if attachment.is_bare:
+            attachments.remove(connection, attachment.id)
+            return
         attachments.update(connection, attachment.id, attach_status="error_attaching")
         attach_status.settle(connection, attachment.volume_id)
         _tell(flow, connection, "attach.error", attachment, error)
 
 
 def connected_beside(connection: Connection, attachment: Attachment) -> list[Attachment]:
-    """The other attachments of its volume that have a connection."""
-    present = attachments.of_volume(connection, attachment.volume_id)
-    return [one for one in present if one.id != attachment.id and one.connection_info is not None]
+    """What else its volume is exported for."""
+    return [one for one in attachments.connected(connection, attachment.volume_id) if one.id != attachment.id]
 
 
 @flow("connect_volume", abandon=abandon_connect)
 def connect_volume(flow: Flow) -> None:
     """Export the volume and keep the connection_info with the attachment."""
     with flow.backend.database.read() as connection:
-        attachment = attachments.get(connection, flow.arguments["attachment_id"])
+        attachment = attachments.find(connection, flow.arguments["attachment_id"])
+        if attachment is None:
+            raise NotFound("The attachment was deleted before it was connected.")
         volume = volumes.get(connection, attachment.volume_id)
     connector = flow.arguments["connector"]
     with flow.explained("initialize_connection", host=connector.get("host")) as result:
         info = flow.driver.initialize_connection(volume, connector)
         result["driver_volume_type"] = info["driver_volume_type"]
-    data = {
-        "access_mode": attachment.attach_mode,
-        "volume_id": volume.id,
-        "attachment_id": attachment.id,
-        "encrypted": volume.encryption_key_id is not None,
+    mode = attachment.attach_mode if attachment.attach_mode != "null" else connector.get("mode") or "rw"
+    data = {"access_mode": mode, "volume_id": volume.id, "encrypted": volume.encryption_key_id is not None}
+    if not attachment.is_bare:
+        data["attachment_id"] = attachment.id
+    values = {
+        "connector": connector,
+        "connection_info": {
+            **info,
+            "data": {**info["data"], **data},
+            "enforce_multipath": bool(connector.get("enforce_multipath", False)),
+        },
+        "attached_host": connector.get("host"),
     }
-    info = {**info, "data": {**info["data"], **data}}
     with flow.ending() as connection:
+        if attachment.is_bare:
+            attachments.update(connection, attachment.id, **values)
+            return
         attachments.update(
             connection,
             attachment.id,
-            connector=connector,
-            connection_info=info,
+            **values,
             attach_status="attaching",
-            attached_host=connector.get("host"),
+            attach_mode=mode,
             mountpoint=connector.get("mountpoint"),
             attach_time=clock.now(),
         )
@@ -64,10 +77,10 @@ def connect_volume(flow: Flow) -> None:
 
 
 def abandon_disconnect(flow: Flow, error: BaseException) -> None:
-    """The attachment is kept in `error_detaching`."""
+    """The attachment is kept in `error_detaching`, a bare connection as it was."""
     with flow.ending("failed", message_for_user(error)) as connection:
         attachment = attachments.find(connection, flow.arguments["attachment_id"])
-        if attachment is None:
+        if attachment is None or attachment.is_bare:
             return
         attachments.update(connection, attachment.id, attach_status="error_detaching")
         _tell(flow, connection, "detach.error", attachment, error)
@@ -94,5 +107,9 @@ def disconnect_volume(flow: Flow) -> None:
             flow.driver.terminate_connection(volume, attachment.connector if others else None)
     with flow.ending() as connection:
         attachments.remove(connection, attachment.id)
+        if attachment.is_bare:
+            return
         attach_status.settle(connection, volume.id)
+        if not attachments.of_volume(connection, volume.id):
+            volumes.forget_admin_metadata(connection, volume.id, "attached_mode")
         outbox.volume_event(connection, "detach.end", volume, flow.id, attachment_id=attachment.id)

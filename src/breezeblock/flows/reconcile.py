@@ -77,7 +77,7 @@ def settle_export(driver: Driver, database: Database, volume_id: str) -> bool:
     """Export a volume or withdraw its export, as its attachments say; whether it is exported. For the slot's owner."""
     with database.read() as connection:
         volume = volumes.find(connection, volume_id)
-        connected = [one for one in attachments.of_volume(connection, volume_id) if one.connection_info is not None]
+        connected = attachments.connected(connection, volume_id)
     if volume is None:
         return False
     if not connected:

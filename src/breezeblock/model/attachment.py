@@ -6,7 +6,11 @@ import msgspec
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table `attachments`. Status goes reserved, attaching, attached, detached as in Cinder."""
+    """One row of the table `attachments`. Status goes reserved, attaching, attached, as in Cinder.
+
+    One in `detached` is a bare connection: os-initialize_connection made it, which attaches nobody. The volume is
+    exported for it, but it is no attachment to anybody who asks for attachments.
+    """
 
     id: str
     volume_id: str
@@ -22,3 +26,8 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     detach_time: str | None = None
     created_at: str
     updated_at: str | None = None
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is a connection without an attachment."""
+        return self.attach_status == "detached"

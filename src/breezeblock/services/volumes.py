@@ -6,6 +6,7 @@ import uuid
 import msgspec
 from sqlalchemy.engine import Connection
 
+from breezeblock.auth import policy
 from breezeblock.config import Settings
 from breezeblock.context import RequestContext
 from breezeblock.db import attachments, idempotency, moves, operations, outbox, snapshots, volume_types, volumes
@@ -159,6 +160,11 @@ def _settle(
     size = _size(request, source)
     volume_type = _type_of(connection, settings, request, source)
     encryption = of_new_volume(connection, volume_type, source, image)
+    multiattach = volume_type.wants("multiattach")
+    if multiattach:
+        policy.authorize(context, "volume:multiattach")
+        if encryption:
+            raise InvalidInput("Invalid input received: Multiattach cannot be used with encrypted volumes.")
     if image:
         _check_image_fits(image, size, HEADER_BYTES if encryption else 0)
     spec = source.spec
@@ -177,7 +183,7 @@ def _settle(
         source_volid=spec.source_volid if isinstance(spec, SourceVol) else None,
         image_id=spec.image_id if isinstance(spec, FromImage) else None,
         backup_id=spec.backup_id if isinstance(spec, FromBackup) else None,
-        multiattach=volume_type.wants("multiattach"),
+        multiattach=multiattach,
         encryption_key_id=name_for(volume_id) if encryption else None,
         metadata=request.metadata,
         admin_metadata=_ways(volume_type),
@@ -313,8 +319,10 @@ def remove_volume(
     connection: Connection, context: RequestContext, volume: Volume, *, cascade: bool = False, force: bool = False
 ) -> None:
     """As `delete_volume`, in the caller's transaction."""
-    if attachments.of_volume(connection, volume.id):
-        raise InvalidState(f"Invalid volume: Volume {volume.id} is attached and cannot be deleted; detach it first.")
+    if attachments.of_volume(connection, volume.id) or attachments.connected(connection, volume.id):
+        raise InvalidState(
+            f"Invalid volume: Volume {volume.id} is attached or connected and cannot be deleted; detach it first."
+        )
     kept = snapshots.of_volume(connection, volume.id)
     if kept and not cascade:
         raise InvalidState(

@@ -31,20 +31,19 @@ def create(call: Call) -> Any:
     """POST /attachments: reserve; with a connector, connect too."""
     body: AttachmentCreate = call.body.content
     mode = body.mode if isinstance(body, AttachmentCreateWithMode) else None
-    asked = (body.connector or {}).get("mode")
     made = services.create_attachment(
         call.database,
         call.context,
         volume_id=body.volume_uuid,
         instance_uuid=body.instance_uuid,
         connector=body.connector or None,
-        mode=mode or (asked if asked in {"rw", "ro"} else "rw"),
+        mode=mode or "null",
     )
     return {"attachment": view.detail(made)}
 
 
 def _page(call: Call, path: str) -> tuple[list[Attachment], dict[str, Any]]:
-    page = listing.page(call, LISTING, view.COLUMNS, path)
+    page = listing.page(call, LISTING, view.COLUMNS, path, tables.attachments.c.attach_status != "detached")
     return [Attachment(**row._mapping) for row in page.rows], page.beside
 
 
@@ -74,7 +73,7 @@ def update(call: Call) -> Any:
 
 def delete(call: Call) -> Any:
     """DELETE /attachments/{id}: the attachments that the volume still has."""
-    left = services.delete_attachment(call.database, call.context, call.id)
+    left = services.delete_attachment(call.database, call.context, call.id, call.has_compute)
     return {"attachments": [view.summary(one) for one in left]}
 
 

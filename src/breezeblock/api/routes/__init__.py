@@ -7,6 +7,7 @@ A resource is one module here, one handler module, one view, one schema; `VOLUME
 from breezeblock.api.dispatch import Route
 from breezeblock.api.handlers import versions
 from breezeblock.api.routes import (
+    attach_actions,
     attachments,
     backends,
     backups,
@@ -21,6 +22,7 @@ from breezeblock.api.routes import (
 
 VOLUME_ROUTES: list[Route] = [
     *volumes.ROUTES,
+    *attach_actions.ROUTES,
     *snapshots.ROUTES,
     *volume_types.ROUTES,
     *attachments.ROUTES,

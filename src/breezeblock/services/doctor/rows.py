@@ -96,7 +96,7 @@ def _events(picture: Picture) -> Iterator[Finding]:
 
 
 def _attachments(picture: Picture) -> Iterator[Finding]:
-    attached = {one.volume_id for one in picture.rows.attachments}
+    attached = {one.volume_id for one in picture.rows.attachments if not one.is_bare}
     for volume in picture.rows.volumes:
         if volume.status == "in-use" and volume.id not in attached and volume.id not in picture.busy:
             yield Finding(
@@ -132,7 +132,7 @@ def _exports(picture: Picture) -> Iterator[Finding]:
                 backend=storage.backend,
             )
         for name, volume in here.items():
-            wanted = connected.get(volume.id, set()) & {"attaching", "attached"}
+            wanted = connected.get(volume.id, set()) & {"attaching", "attached", "detached"}
             fenced = name in storage.hydrating and volume.status == "error"
             if wanted and not fenced and name not in storage.exports and volume.id not in picture.busy:
                 yield Finding(
