@@ -63,6 +63,32 @@ class Client:
         """Make a volume of so many GiB and return its id."""
         return self.create("volume", size=size, name=f"bench-{uuid.uuid4().hex[:8]}", **fields)
 
+    def create_type(self, name: str, extra_specs: dict[str, str]) -> str:
+        """Make a volume type and return its id."""
+        fields = {"name": name, "extra_specs": extra_specs}
+        made: str = self._request("POST", f"{self.endpoint.volumes}/types", {"volume_type": fields})["volume_type"][
+            "id"
+        ]
+        return made
+
+    def attach(self, volume_id: str, connector: dict[str, str]) -> tuple[str, dict[str, Any]]:
+        """Connect a volume; the attachment's id and its connection_info."""
+        fields = {"volume_uuid": volume_id, "connector": connector}
+        made = self._request("POST", f"{self.endpoint.volumes}/attachments", {"attachment": fields})["attachment"]
+        return made["id"], made["connection_info"]
+
+    def wait_until_idle(self, volume_id: str) -> None:
+        """Wait until no operation of a volume is under way. Raises `ApiError` when one failed."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            states = {one["state"] for one in self.get(f"/operations?resource_id={volume_id}")["operations"]}
+            if "failed" in states:
+                raise ApiError(f"an operation of volume {volume_id} failed")
+            if states <= {"succeeded"}:
+                return
+            time.sleep(LAST_POLL_SECONDS)
+        raise ApiError(f"volume {volume_id} does not come to rest")
+
     def extend(self, volume_id: str, size: int) -> None:
         """Ask for a volume to grow to so many GiB."""
         self._request("POST", f"{self.endpoint.volumes}/volumes/{volume_id}/action", {"os-extend": {"new_size": size}})

@@ -29,13 +29,13 @@ class Embedded:
 
     name = "Breezeblock"
 
-    def __init__(self, data_dir: Path, image_file: Path, repeat: int) -> None:
+    def __init__(self, data_dir: Path, image_file: Path, repeat: int, configuration: str = CONFIGURATION) -> None:
         self._data_dir = data_dir
         self._image_file = image_file
         self._repeat = repeat
         self._server: Server | None = None
         data_dir.mkdir(mode=0o700)
-        (data_dir / "breezeblock.conf").write_text(CONFIGURATION)
+        (data_dir / "breezeblock.conf").write_text(configuration)
 
     def __enter__(self) -> Self:
         return self

@@ -1,17 +1,23 @@
 """An image service that only sends: `GET /v2/images/NAME/file`, whole or by ranges, with as many bytes a second as told.
 
-    python -m bench.image_path.server DIRECTORY [BYTES_A_SECOND]     prints its port
+    python -m bench.image_path.server DIRECTORY [BYTES_A_SECOND [IMAGE]]     prints its port
 
-It counts what it sends: `GET /sent` answers the number and sets it back.
+It counts what it sends: `GET /sent` answers the number and sets it back. With IMAGE, a record as Glance has it whose
+`name` is a file, every name is that image, and `GET /v2/images/NAME` answers the record.
 """
 
+import json
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 _PIECE = 1 << 20
 
@@ -48,6 +54,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     directory: Path
     pace: Pace
+    image: dict[str, Any] | None = None
 
     def do_GET(self) -> None:
         """An image, a range of it, or the count."""
@@ -56,7 +63,13 @@ class Handler(BaseHTTPRequestHandler):
             self._head(200, len(body))
             self.wfile.write(body)
             return
-        path = self.directory / self.path.split("/")[3]
+        name = self.path.split("/")[3]
+        if self.image is not None and not self.path.endswith("/file"):
+            body = json.dumps(self.image | {"id": name}).encode()
+            self._head(200, len(body))
+            self.wfile.write(body)
+            return
+        path = self.directory / (self.image["name"] if self.image is not None else name)
         size = path.stat().st_size
         begin, end, status = 0, size, 200
         if wanted := self.headers.get("Range"):
@@ -86,10 +99,25 @@ class Handler(BaseHTTPRequestHandler):
         """Be silent."""
 
 
+@contextmanager
+def running(directory: Path, rate: int = 0, image: Mapping[str, object] | None = None) -> Iterator[str]:
+    """The address of one that runs as a process of its own."""
+    argv = [sys.executable, "-m", "bench.image_path.server", str(directory), str(rate)]
+    if image is not None:
+        argv.append(json.dumps(image))
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()
+
+
 def main() -> None:
     """Serve until killed."""
     Handler.directory = Path(sys.argv[1])
     Handler.pace = Pace(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    Handler.image = json.loads(sys.argv[3]) if len(sys.argv) > 3 else None
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     print(server.server_address[1], flush=True)
