@@ -49,6 +49,17 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.BoolOpt("enable_force_upload", default=True, help="Let a volume in use be uploaded to an image, with force."),
     cfg.ListOpt("vmdk_allowed_types", default=["streamOptimized", "monolithicSparse"], help="VMDK types accepted."),
     cfg.StrOpt(
+        "verify_glance_signatures",
+        default="enabled",
+        choices=["disabled", "enabled"],
+        help="Verify the signatures of images that have one; unsigned images are accepted all the same.",
+    ),
+    cfg.ListOpt(
+        "default_trusted_certificate_ids",
+        default=[],
+        help="UUIDs of certificates in the key manager of which one must have issued an image's. Default: any will do.",
+    ),
+    cfg.StrOpt(
         "local_key_path", help="Directory of the keys of encrypted volumes. Default: keys in the data directory."
     ),
     cfg.StrOpt("cinder_internal_tenant_project_id", default=INTERNAL_PROJECT, help="Owner of the image-volume cache."),

@@ -1,4 +1,4 @@
-"""An image that was verified at a place is known there by that hash, and nowhere else."""
+"""An image that was verified at a place has its hashes noted for there, and for nowhere else."""
 
 from collections.abc import Iterator
 
@@ -20,12 +20,11 @@ def database(database_url: str) -> Iterator[Database]:
 
 def test_a_note_is_of_one_image_place_and_hash(database: Database) -> None:
     with database.begin() as connection:
-        assert not verified_images.known(connection, "i", "here", "md5:1")
+        assert verified_images.noted(connection, "i", "here") is None
         verified_images.remember(connection, "i", "here", "md5:1")
         verified_images.remember(connection, "i", "there", "md5:2")
         verified_images.remember(connection, "i", "here", "md5:3")
     with database.read() as connection:
-        assert verified_images.known(connection, "i", "here", "md5:3")
-        assert verified_images.known(connection, "i", "there", "md5:2")
-        assert not verified_images.known(connection, "i", "here", "md5:1")
-        assert not verified_images.known(connection, "other", "here", "md5:3")
+        assert verified_images.noted(connection, "i", "here") == "md5:3"
+        assert verified_images.noted(connection, "i", "there") == "md5:2"
+        assert verified_images.noted(connection, "other", "here") is None

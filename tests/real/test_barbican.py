@@ -1,5 +1,6 @@
 """Keys of encrypted volumes in a real Barbican, behind a real Keystone."""
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +9,18 @@ import pytest
 from castellan import key_manager, options
 from castellan.common.credentials.keystone_password import KeystonePassword
 from castellan.common.exception import KeyManagerError as CastellanError
+from castellan.common.objects.x_509 import X509
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from oslo_config import cfg
 
-from breezeblock.errors import KeyManagerError
+from breezeblock.errors import ImageUnacceptable, KeyManagerError
+from breezeblock.images.signature import check_of, signature_of
 from breezeblock.keys.barbican import BarbicanKeys
+from breezeblock.model.image import Image
 from tests.real.conftest import Cloud
 from tests.real.peers import PASSWORD
+from tests.signing import Signer
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
@@ -83,3 +90,21 @@ def test_a_key_is_forgotten_by_its_name(cloud: Cloud, keys: BarbicanKeys) -> Non
     with pytest.raises(KeyManagerError):
         keys.get(key_id)
     keys.delete(name)
+
+
+def test_the_certificate_of_an_image_is_read(cloud: Cloud, keys: BarbicanKeys, tmp_path: Path) -> None:
+    content = b"an image"
+    signer = Signer(tmp_path / "signing")
+    certificate = x509.load_pem_x509_certificate(signer.certificate.read_bytes())
+    stored = X509(certificate.public_bytes(Encoding.DER), name="signs images")
+    certificate_id = str(keys._manager.store(keys._service, stored))
+    properties = signer.properties(content) | {"img_signature_certificate_uuid": certificate_id}
+    signature = signature_of(Image(id="i", properties=properties))
+    assert signature is not None
+    check = check_of(signature, keys.certificate(signature.certificate_id))
+    check.judge(hashlib.sha256(content).digest())
+    with pytest.raises(ImageUnacceptable):
+        check.judge(hashlib.sha256(b"another").digest())
+    keys.delete(certificate_id)
+    with pytest.raises(KeyManagerError):
+        keys.certificate(certificate_id)

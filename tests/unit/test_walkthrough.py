@@ -138,6 +138,7 @@ def check_made(cloud, volume):
         "container_format": "bare",
         "disk_format": cloud.images.images[IMAGE_ID].disk_format,
         "min_disk": "0",
+        "signature_verified": "False",
         "min_ram": "0",
         "size": str(cloud.images.images[IMAGE_ID].size),
         "os_distro": "ubuntu",

@@ -14,13 +14,13 @@ _REMEMBER = sa.text(
 )
 
 
-def known(connection: Connection, image_id: str, location: str, hash_value: str) -> bool:
-    """Whether the image was found to have this hash at this location."""
+def noted(connection: Connection, image_id: str, location: str) -> str | None:
+    """The hashes that the image was found to have at this location, as `remember` got them."""
     query = sa.select(_table.c.hash).where(_table.c.image_id == image_id, _table.c.location == location)
-    return connection.execute(query).scalar_one_or_none() == hash_value
+    return connection.execute(query).scalar_one_or_none()
 
 
-def remember(connection: Connection, image_id: str, location: str, hash_value: str) -> None:
-    """Note that it was; an older note of the same location is replaced."""
-    row = {"image_id": image_id, "location": location, "hash": hash_value, "verified_at": clock.now()}
+def remember(connection: Connection, image_id: str, location: str, hashes: str) -> None:
+    """Note these hashes; an older note of the same location is replaced."""
+    row = {"image_id": image_id, "location": location, "hash": hashes, "verified_at": clock.now()}
     connection.execute(_REMEMBER, row)

@@ -17,8 +17,9 @@ from breezeblock.drivers.contract import Hydrates, ReadableTarget
 from breezeblock.errors import BackendNotFound, BreezeblockError, DatabaseUnavailable, ImageUnacceptable
 from breezeblock.flows.backend import Backend
 from breezeblock.flows.engine import Flow, flow, message_for_user
-from breezeblock.flows.image_ladder.download import Verification, version_of
+from breezeblock.flows.image_ladder.download import version_of
 from breezeblock.flows.image_ladder.lazy import take_opened
+from breezeblock.flows.verification import Verification
 from breezeblock.images.lazy_disk import Landing, LazyDisk
 from breezeblock.images.lazy_image import LazyImage, open_image
 from breezeblock.model.volume import Volume
@@ -88,7 +89,7 @@ def bring(flow: Flow, volume: Volume, source: LazyDisk) -> None:
     with flow.explained("hydrate", image=flow.arguments["image_id"]) as result:
         patiently(flow, lambda: fill(flow, volume, source, image))
         result["bytes_read_before_they_came"] = image.disk.blocks.fetched
-    Verification(flow, image.image).remember()
+    Verification(flow, image.image, with_signature=False).remember()
 
 
 def serve(backend: Backend, name: str, size: int) -> LazyDisk:
@@ -174,7 +175,7 @@ def look(flow: Flow, volume: Volume) -> LazyImage:
         backend.images,
         image,
         volume_size=volume.size,
-        verified=Verification(flow, image).known,
+        checks=Verification(flow, image, with_signature=False).checks,
         vmdk_allowed_types=tuple(backend.settings.vmdk_allowed_types),
     )
     if opened.facts.virtual_size != flow.arguments["source_bytes"]:

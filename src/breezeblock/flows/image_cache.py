@@ -19,6 +19,7 @@ from breezeblock.errors import BreezeblockError, Cancelled, DriverError, ImageUn
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.flows.image_ladder import download
 from breezeblock.flows.made import Made
+from breezeblock.flows.verification import SIGNED_HASH, Verification
 from breezeblock.model import clock
 from breezeblock.model.image import Image
 from breezeblock.model.operation import Answer, Operation
@@ -189,15 +190,16 @@ def fill_image_cache(flow: Flow) -> None:
         entry = _entry_of(connection, flow)
     if entry is None:
         raise Cancelled("The cache entry was dropped before it was filled.")
+    verification = Verification(flow, image)
     with (
         flow.explained("fill", image=image.id, disk_format=image.disk_format) as result,
-        download.prepared_image(flow, image, wanted.size) as prepared,
+        download.prepared_image(flow, verification, image, wanted.size) as prepared,
     ):
         size = max(1, -(-prepared.facts.virtual_size // (1 << 30)))
         cache_volume = admit(flow, entry, image, wanted, size)
         made = download.copy_in(flow, cache_volume, prepared)
         result |= {"volume": cache_volume.id, "size": size}
-    publish(flow, cache_volume, image, made)
+    publish(flow, cache_volume, image, made, verification.signed_hash)
 
 
 def _entry_of(connection: Connection, flow: Flow) -> CacheEntry | None:
@@ -223,12 +225,14 @@ def admit(flow: Flow, entry: CacheEntry, image: Image, wanted: Fill, size: int) 
     return admitted
 
 
-def publish(flow: Flow, cache_volume: Volume, image: Image, made: Made) -> None:
+def publish(flow: Flow, cache_volume: Volume, image: Image, made: Made, signed_hash: str | None) -> None:
     """The last step of a fill: the entry is whole, in one transaction with the volume. Those who wait are woken."""
     now = clock.now()
     with flow.ending() as connection:
         take_turn(connection)
         changes = volumes.model_update_values(made.model_update)
+        if signed_hash is not None:
+            changes["admin_metadata"] = cache_volume.admin_metadata | {SIGNED_HASH: signed_hash}
         moves.move(connection, "volume", cache_volume.id, "create_done", launched_at=now, **changes)
         made_volume = msgspec.structs.replace(cache_volume, status="available", launched_at=now, **changes)
         outbox.volume_event(connection, "create.end", made_volume, flow.id)

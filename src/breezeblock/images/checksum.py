@@ -1,6 +1,7 @@
-"""The checksum of an image, computed beside its transfer and compared at its end."""
+"""What the bytes of an image have to be: hashed beside their transfer, and judged at its end."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
@@ -18,6 +19,16 @@ class HashState(msgspec.Struct, frozen=True):
     state: bytes
 
 
+class Check(msgspec.Struct, frozen=True):
+    """A judgement of an image by the hash of its bytes, by hashlib's name of the algorithm.
+
+    `judge` is called with the hash, and raises `ImageUnacceptable`.
+    """
+
+    algorithm: str
+    judge: Callable[[bytes], None]
+
+
 def expected(image: Image) -> tuple[str, str] | None:
     """Algorithm and value that the image's bytes must have: Glance's multihash, else its md5, else nothing."""
     if image.os_hash_value and image.os_hash_algo and image.os_hash_algo in hashlib.algorithms_available:
@@ -25,19 +36,38 @@ def expected(image: Image) -> tuple[str, str] | None:
     return ("md5", image.checksum) if image.checksum else None
 
 
-class Checksum:
-    """Hashes in a thread of its own: hashing sets the interpreter free, so it runs beside input and output."""
+def has_value(algorithm: str, value: str) -> Check:
+    """The check that the hash is this one, in hex digits."""
 
-    def __init__(self, wanted: tuple[str, str] | None, kept: HashState | None = None) -> None:
-        """`wanted` is algorithm and value, None to hash nothing. Goes on from `kept`, which is of that algorithm."""
-        self.position = kept.position if kept else 0
-        self._digest: Digest | None = None
-        self._value = ""
-        if wanted is not None:
-            algorithm, self._value = wanted
-            self._digest = new_digest(algorithm, kept.state if kept else None)
-        self._pool = ThreadPoolExecutor(1, "image-hash")
-        self._pending: Future[None] | None = None
+    def judge(found: bytes) -> None:
+        if found.hex() != value:
+            raise ImageUnacceptable(
+                f"The image's content does not have its checksum ({algorithm}); upload the image again."
+            )
+
+    return Check(algorithm, judge)
+
+
+def checks_of(image: Image) -> tuple[Check, ...]:
+    """What is checked of every image: the hash that its service tells."""
+    wanted = expected(image)
+    return (has_value(*wanted),) if wanted else ()
+
+
+class Checksum:
+    """Hashes, once for each algorithm that is checked, in threads of their own: hashing sets the interpreter free, so it
+    runs beside input and output."""
+
+    def __init__(self, checks: Sequence[Check], kept: Sequence[HashState] = ()) -> None:
+        """Goes on from `kept`, of which there is one for each algorithm, if there is any."""
+        self.position = kept[0].position if kept else 0
+        states = {one.algorithm: one.state for one in kept}
+        self._checks = checks
+        self._digests: dict[str, Digest] = {
+            name: new_digest(name, states.get(name)) for name in dict.fromkeys(one.algorithm for one in checks)
+        }
+        self._pool = ThreadPoolExecutor(max(1, len(self._digests)), "image-hash")
+        self._pending: list[Future[None]] = []
 
     def __enter__(self) -> "Checksum":
         return self
@@ -49,26 +79,26 @@ class Checksum:
         """Hash the bytes at `position` of the image while the caller goes on; what was hashed before is left out."""
         known = self.position - position
         self.position = max(self.position, position + len(piece))
-        if self._digest is None or known >= len(piece):
+        if not self._digests or known >= len(piece):
             return
         self._wait()
-        self._pending = self._pool.submit(self._digest.update, piece[known:] if known > 0 else piece)
+        data = piece[known:] if known > 0 else piece
+        self._pending = [self._pool.submit(digest.update, data) for digest in self._digests.values()]
 
-    def state(self) -> HashState | None:
-        """To go on from in another process; None where there is no hash, or none that can be taken up."""
+    def states(self) -> tuple[HashState, ...]:
+        """To go on from in another process; nothing where there is no hash, or one that cannot be taken up."""
         self._wait()
-        state = self._digest.state() if self._digest is not None else None
-        return HashState(self._digest.name, self.position, state) if self._digest and state else None
+        states = [(digest.name, digest.state()) for digest in self._digests.values()]
+        kept = [HashState(name, self.position, state) for name, state in states if state is not None]
+        return tuple(kept) if len(kept) == len(states) else ()
 
     def verify(self) -> None:
         """Raises `ImageUnacceptable` when the bytes were other ones."""
         self._wait()
-        if self._digest is not None and self._digest.hexdigest() != self._value:
-            raise ImageUnacceptable(
-                f"The image's content does not have its checksum ({self._digest.name}); upload the image again."
-            )
+        for check in self._checks:
+            check.judge(bytes.fromhex(self._digests[check.algorithm].hexdigest()))
 
     def _wait(self) -> None:
-        if self._pending is not None:
-            self._pending.result()
-            self._pending = None
+        for pending in self._pending:
+            pending.result()
+        self._pending = []

@@ -11,7 +11,14 @@ import hashlib
 from typing import Protocol
 
 _CONTEXT_BYTES = 256
-_NAMES = {"md5": ("MD5", 16), "sha1": ("SHA1", 20), "sha256": ("SHA256", 32), "sha512": ("SHA512", 64)}
+_NAMES = {
+    "md5": ("MD5", 16),
+    "sha1": ("SHA1", 20),
+    "sha224": ("SHA224", 28),
+    "sha256": ("SHA256", 32),
+    "sha384": ("SHA384", 48),
+    "sha512": ("SHA512", 64),
+}
 """Algorithm -> (its name in libcrypto, bytes of its result)."""
 
 

@@ -1,6 +1,7 @@
 """An image that a volume is made of before it is fetched: judged first, then read at any place and from end to end."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ import msgspec
 from breezeblock.drivers.contract import BlockTarget
 from breezeblock.images import one_pass
 from breezeblock.images.catalog import ImageCatalog
-from breezeblock.images.checksum import expected
+from breezeblock.images.checksum import Check
 from breezeblock.images.content import HEAD_SIZE, FileContent, ImageContent, RemoteContent
 from breezeblock.images.inspect import ImageFacts, inspect, layout, qemu_format
 from breezeblock.images.meter import Meter, Report
@@ -27,12 +28,12 @@ class LazyImage(msgspec.Struct, frozen=True, kw_only=True):
     facts: ImageFacts
     disk: ImageDisk
     _content: ImageContent
-    _wanted: tuple[str, str] | None
+    _checks: Sequence[Check]
 
     def fill(self, target: BlockTarget, report: Report) -> None:
         """Write all of it, in one pass. Raises as `one_pass.run`: `ImageUnacceptable` where the hash is another one."""
         meter = Meter(report, self.facts.file_size)
-        one_pass.run(self._content, self.disk.layout, target, wanted=self._wanted, reached=meter.reached)
+        one_pass.run(self._content, self.disk.layout, target, checks=self._checks, reached=meter.reached)
         meter.finish()
 
 
@@ -41,7 +42,7 @@ def open_image(
     image: Image,
     *,
     volume_size: int,
-    verified: bool,
+    checks: Sequence[Check],
     vmdk_allowed_types: tuple[str, ...],
 ) -> LazyImage:
     """Look at header and tables; `volume_size` is GiB. There is nothing to close: what is open goes with the object.
@@ -62,8 +63,7 @@ def open_image(
     )
     parts = layout(whole, facts)
     ranges = whole if path is not None else _Ranges(catalog, image, whole)
-    wanted = None if verified else expected(image)
-    return LazyImage(image=image, facts=facts, disk=ImageDisk(ranges, parts), _content=whole, _wanted=wanted)
+    return LazyImage(image=image, facts=facts, disk=ImageDisk(ranges, parts), _content=whole, _checks=checks)
 
 
 def is_lazy_format(image: Image) -> bool:

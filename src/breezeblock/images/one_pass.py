@@ -7,7 +7,7 @@ stable storage together with a note of how far it is (`BlockTarget.keep`).
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
@@ -17,7 +17,7 @@ from breezeblock import killpoints
 from breezeblock.drivers.contract import BlockTarget
 from breezeblock.errors import ImageUnacceptable
 from breezeblock.images.ahead import ReadAhead
-from breezeblock.images.checksum import Checksum, HashState
+from breezeblock.images.checksum import Check, Checksum, HashState
 from breezeblock.images.content import ImageContent
 from breezeblock.images.formats.layout import Layout, Part
 
@@ -33,7 +33,7 @@ class Note(msgspec.Struct, frozen=True):
     """How far a pass is: all parts that begin before `position` are written."""
 
     position: int = 0
-    hashed: HashState | None = None
+    hashes: tuple[HashState, ...] = ()
 
 
 def run(
@@ -41,20 +41,20 @@ def run(
     layout: Layout,
     target: BlockTarget,
     *,
-    wanted: tuple[str, str] | None,
+    checks: Sequence[Check],
     reached: Callable[[int], None],
 ) -> None:
-    """Write the disk to `target`, and compare the image's hash if one is `wanted` (algorithm, value).
+    """Write the disk to `target`, and judge the image by the `checks` of its hash.
 
     `reached(bytes of the image that have been read)` is called often; what it raises stops the pass.
 
     Raises:
-        ImageUnacceptable: the image is shorter or longer than its size, has another hash, or is broken.
+        ImageUnacceptable: the image is shorter or longer than its size, has another hash or no good signature, or is broken.
         Whatever the image service, `target` or `reached` raise.
     """
-    note = _taken_up(target.kept, wanted)
+    note = _taken_up(target.kept, checks)
     with (
-        Checksum(wanted, note.hashed) as checksum,
+        Checksum(checks, note.hashes) as checksum,
         _Stream(content, note.position, checksum, reached) as stream,
         _Writer(layout, target) as writer,
     ):
@@ -64,18 +64,17 @@ def run(
                 killpoints.reached("between_pieces")
                 if time.monotonic() - told >= KEEP_SECONDS:
                     writer.flush()
-                    target.keep(msgspec.json.encode(Note(position, checksum.state())))
+                    target.keep(msgspec.json.encode(Note(position, checksum.states())))
                     told = time.monotonic()
         writer.flush()
         stream.finish()
         checksum.verify()
 
 
-def _taken_up(kept: bytes | None, wanted: tuple[str, str] | None) -> Note:
-    """Where to begin: behind what an earlier pass wrote, if the hash can be taken up there."""
+def _taken_up(kept: bytes | None, checks: Sequence[Check]) -> Note:
+    """Where to begin: behind what an earlier pass wrote, if all that is checked was hashed there."""
     note = msgspec.json.decode(kept, type=Note) if kept else Note()
-    algorithm = note.hashed.algorithm if note.hashed else None
-    return note if algorithm == (wanted[0] if wanted else None) else Note()
+    return note if {one.algorithm for one in note.hashes} == {one.algorithm for one in checks} else Note()
 
 
 def _write(part: Part, begin: int, stream: "_Stream", writer: "_Writer") -> Iterator[int]:

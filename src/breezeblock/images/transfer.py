@@ -7,7 +7,7 @@ to qemu-img in a sandbox.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from breezeblock.drivers.contract import BlockTarget
 from breezeblock.errors import ImageUnacceptable
 from breezeblock.images import one_pass
 from breezeblock.images.catalog import ImageCatalog, RangesUnsupported
-from breezeblock.images.checksum import Checksum, expected
+from breezeblock.images.checksum import Check, Checksum, checks_of
 from breezeblock.images.content import HEAD_SIZE, FileContent, ImageContent, RemoteContent, open_file, spooled
 from breezeblock.images.convert import convert
 from breezeblock.images.formats.layout import Layout, Scattered
@@ -61,7 +61,7 @@ def prepare(
     spool_dir: Path,
     volume_size: int,
     report: Report,
-    verified: bool = False,
+    checks: Sequence[Check] | None = None,
     may_spool: bool = True,
     vmdk_allowed_types: tuple[str, ...] = ("streamOptimized", "monolithicSparse"),
     limits: Limits | None = None,
@@ -69,16 +69,16 @@ def prepare(
     """Look at an image before anything is written anywhere.
 
     `volume_size` is GiB, `spool_dir` a directory on the target's filesystem; what is put there is gone at the end,
-    however this process ends. `report` tells of the fetching, where that is apart from the writing. An image that was
-    `verified` before is not hashed again. Unless it `may_spool`, an image that needs a copy on disk is refused.
+    however this process ends. `report` tells of the fetching, where that is apart from the writing. The image is
+    judged by `checks`, by default by its checksum. Unless it `may_spool`, an image that needs a copy on disk is refused.
 
     Raises:
-        ImageUnacceptable: the image's format, header, size or checksum is wrong.
+        ImageUnacceptable: the image's format, header, size, checksum or signature is wrong.
         BackendOutOfSpace: `spool_dir` has no room for it.
         NotFound, ServiceUnavailable: what the image service answers.
     """
     check_container(image)
-    wanted = None if verified else expected(image)
+    checks = checks_of(image) if checks is None else checks
     limit = volume_size * _GiB
 
     def look(content: ImageContent) -> ImageFacts:
@@ -88,25 +88,25 @@ def prepare(
     with ExitStack() as stack:
         path = catalog.local_path(image.id)
         if path is None and qemu_format(image.disk_format) == "raw":
-            yield _stream(catalog, image, limit, wanted)
+            yield _stream(catalog, image, limit, checks)
             return
         if path is not None:
             file = stack.enter_context(open_file(path))
-            yield _of_file(image, file, look(file), wanted, limits)
+            yield _of_file(image, file, look(file), checks, limits)
             return
         remote = RemoteContent(catalog, image)
         try:
             facts = look(remote)
-            prepared = _in_one_pass(image, remote, facts, layout(remote, facts), wanted)
+            prepared = _in_one_pass(image, remote, facts, layout(remote, facts), checks)
         except (RangesUnsupported, Scattered):
             if not may_spool:
                 raise ImageUnacceptable(
                     "The image cannot be read in one pass, and for an encrypted volume no copy of it is put on a disk in "
                     "plain. Upload it as raw, or convert it with qemu-img convert and upload it again."
                 ) from None
-            pieces = _verified(remote, wanted, Meter(report, remote.size))
+            pieces = _verified(remote, checks, Meter(report, remote.size))
             file = FileContent(stack.enter_context(spooled(pieces, remote.size, spool_dir)))
-            prepared = _of_file(image, file, look(file), None, limits)
+            prepared = _of_file(image, file, look(file), (), limits)
         yield prepared
 
 
@@ -118,7 +118,7 @@ def check_container(image: Image) -> None:
         )
 
 
-def _stream(catalog: ImageCatalog, image: Image, limit: int, wanted: tuple[str, str] | None) -> PreparedImage:
+def _stream(catalog: ImageCatalog, image: Image, limit: int, checks: Sequence[Check]) -> PreparedImage:
     """A raw image of a service elsewhere: it is judged by its beginning as it comes, so no ranges are needed."""
     size = image.size or 0
     if not 0 < size <= limit:
@@ -129,30 +129,30 @@ def _stream(catalog: ImageCatalog, image: Image, limit: int, wanted: tuple[str, 
         )
     facts = ImageFacts(format="raw", virtual_size=size, file_size=size)
     content = _JudgedStream(catalog, image)
-    return _in_one_pass(image, content, facts, layout(content, facts), wanted)
+    return _in_one_pass(image, content, facts, layout(content, facts), checks)
 
 
 def _in_one_pass(
-    image: Image, content: ImageContent, facts: ImageFacts, parts: Layout, wanted: tuple[str, str] | None
+    image: Image, content: ImageContent, facts: ImageFacts, parts: Layout, checks: Sequence[Check]
 ) -> PreparedImage:
     return PreparedImage(
         image,
         facts,
-        lambda target, meter: one_pass.run(content, parts, target, wanted=wanted, reached=meter.reached),
+        lambda target, meter: one_pass.run(content, parts, target, checks=checks, reached=meter.reached),
     )
 
 
 def _of_file(
-    image: Image, file: FileContent, facts: ImageFacts, wanted: tuple[str, str] | None, limits: Limits | None
+    image: Image, file: FileContent, facts: ImageFacts, checks: Sequence[Check], limits: Limits | None
 ) -> PreparedImage:
     """An image that lies here; one that no pass can follow is converted by qemu-img."""
     try:
-        return _in_one_pass(image, file, facts, layout(file, facts), wanted)
+        return _in_one_pass(image, file, facts, layout(file, facts), checks)
     except Scattered:
 
         def fill(target: BlockTarget, meter: Meter) -> None:
-            if wanted is not None:
-                deque(_verified(file, wanted, meter), maxlen=0)
+            if checks:
+                deque(_verified(file, checks, meter), maxlen=0)
             _convert(file.fd, facts, target, meter, limits)
 
         return PreparedImage(image, facts, fill)
@@ -185,10 +185,10 @@ def _convert(fd: int, facts: ImageFacts, target: BlockTarget, meter: Meter, limi
     meter.reached(facts.file_size)
 
 
-def _verified(content: ImageContent, wanted: tuple[str, str] | None, meter: Meter) -> Generator[bytes, None, None]:
+def _verified(content: ImageContent, checks: Sequence[Check], meter: Meter) -> Generator[bytes, None, None]:
     """The image's bytes; raises at the end when they are not what they should be."""
     received = 0
-    with Checksum(wanted) as checksum:
+    with Checksum(checks) as checksum:
         for piece in content.pieces():
             checksum.update(piece, received)
             received += len(piece)

@@ -57,6 +57,14 @@ class BarbicanKeys:
             raise KeyManagerError(f"Barbican has no content of the key {key_id}.")
         return bytes(key)
 
+    def certificate(self, certificate_id: str) -> bytes:
+        """As `KeyStore.certificate`; the service has to be allowed to read it."""
+        with _errors("tell the certificate"):
+            encoded = self._manager.get(self._service, certificate_id).get_encoded()
+        if not encoded:
+            raise KeyManagerError(f"Barbican has no content of the certificate {certificate_id}.")
+        return bytes(encoded)
+
     def delete(self, key_id: str) -> None:
         """As `KeyStore.delete`."""
         with _errors("delete the key"):

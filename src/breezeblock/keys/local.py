@@ -11,6 +11,8 @@ from breezeblock import killpoints
 from breezeblock.errors import KeyManagerError
 from breezeblock.keys.store import passphrase
 
+CERTIFICATE = ".pem"
+
 
 class LocalKeys:
     """A directory of keys. A key's name is its id, and its file's name."""
@@ -35,6 +37,16 @@ class LocalKeys:
         except (OSError, ValueError) as error:
             raise KeyManagerError(f"The key {key_id} in {self._root} cannot be read: {type(error).__name__}.") from None
 
+    def certificate(self, certificate_id: str) -> bytes:
+        """As `KeyStore.certificate`: the file ID`.pem` beside the keys."""
+        path = self._file(certificate_id).with_suffix(CERTIFICATE)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise KeyManagerError(f"The certificate {path.name} is not in {self._root}.") from None
+        except OSError as error:
+            raise KeyManagerError(f"The certificate {path} cannot be read: {error.strerror}.") from None
+
     def delete(self, key_id: str) -> None:
         """As `KeyStore.delete`."""
         path = self._file(key_id)
@@ -46,7 +58,7 @@ class LocalKeys:
     def ids(self) -> list[str]:
         """All keys there are."""
         names = os.listdir(self._root) if self._root.exists() else []
-        return sorted(name for name in names if not name.endswith(".new"))
+        return sorted(name for name in names if not name.endswith((".new", CERTIFICATE)))
 
     def _keep(self, name: str, key: bytes) -> str:
         path = self._file(name)

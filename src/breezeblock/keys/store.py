@@ -25,6 +25,9 @@ class KeyStore(Protocol):
     def get(self, key_id: str) -> bytes:
         """The key, by its id or name."""
 
+    def certificate(self, certificate_id: str) -> bytes:
+        """An X.509 certificate that images are signed by, PEM or DER; whoever signs them has put it there."""
+
     def delete(self, key_id: str) -> None:
         """Forget a key, by its id or name; gone is done."""
 

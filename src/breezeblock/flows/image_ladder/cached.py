@@ -19,6 +19,8 @@ from breezeblock.errors import BreezeblockError, Cancelled, DriverError, ImageUn
 from breezeblock.flows.engine import Flow, Parked
 from breezeblock.flows.image_cache import Fill, asked_of, fresh_volume, has_tenant, is_being_filled, request_fill
 from breezeblock.flows.made import Declined, Made
+from breezeblock.flows.verification import SIGNED_HASH, signature_check
+from breezeblock.images.checksum import Check
 from breezeblock.model.image import Image
 from breezeblock.model.operation import Operation
 from breezeblock.model.volume import Volume
@@ -34,11 +36,12 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
     fill = awaited(flow)
     if fill is not None and (declined := learn_of_fill(flow, volume, fill)):
         return declined
+    signed = signature_check(flow, image)
     fetched = {} if fill is None else {"bytes_done": fill.bytes_done, "bytes_total": fill.bytes_total}
     with flow.saving(step="cached", **fetched) as connection:
         take_turn(connection)
         entry = image_cache.find(connection, flow.backend.name, image.id)
-        source = leased(connection, flow, volume, image, entry)
+        source = leased(connection, flow, volume, image, entry, signed)
         if source is None:
             wait_for_fill(connection, flow, volume, image, entry)
     if source is None:
@@ -91,11 +94,21 @@ def learn_of_fill(flow: Flow, volume: Volume, fill: Operation) -> Declined | Non
     return None
 
 
-def leased(connection: Connection, flow: Flow, volume: Volume, image: Image, entry: CacheEntry | None) -> Volume | None:
-    """The volume that holds the image as it is now, kept for this flow until it has its clone; None where there is none."""
+def leased(
+    connection: Connection, flow: Flow, volume: Volume, image: Image, entry: CacheEntry | None, signed: Check | None
+) -> Volume | None:
+    """The volume that holds the image as it is now, kept for this flow until it has its clone; None where there is none.
+
+    Of a signed image that is one whose bytes were hashed for that; raises `ImageUnacceptable` where it does not sign them.
+    """
     source = fresh_volume(connection, entry, image)
     if source is None:
         return None
+    if signed is not None:
+        algorithm, _, value = source.admin_metadata.get(SIGNED_HASH, "").partition(":")
+        if algorithm != signed.algorithm:
+            return None
+        signed.judge(bytes.fromhex(value))
     if not flow.passed(image_cache.lease_of(source.id)):
         image_cache.lease(connection, source.id, flow.id)
     tell(connection, flow, "hit", volume, image.id)

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 import msgspec
 
-from breezeblock.db import moves, verified_images, volumes
+from breezeblock.db import moves, volumes
 from breezeblock.encryption.luks import HEADER_BYTES
 from breezeblock.flows import encrypting
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Made
-from breezeblock.images.checksum import expected
+from breezeblock.flows.verification import Verification
 from breezeblock.images.transfer import PreparedImage, prepare
 from breezeblock.model.image import Image
 from breezeblock.model.volume import Volume
@@ -23,43 +23,30 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made:
     """
     flow.take_copy_turn(volume.project_id)
     show_downloading(flow, volume, image)
-    with prepared_image(flow, image, volume.size, may_spool=volume.encryption_key_id is None) as prepared:
+    verification = Verification(flow, image)
+    may_spool = volume.encryption_key_id is None
+    with prepared_image(flow, verification, image, volume.size, may_spool=may_spool) as prepared:
         return copy_in(flow, volume, prepared)
 
 
 @contextmanager
-def prepared_image(flow: Flow, image: Image, size: int, *, may_spool: bool = True) -> Iterator[PreparedImage]:
+def prepared_image(
+    flow: Flow, verification: Verification, image: Image, size: int, *, may_spool: bool = True
+) -> Iterator[PreparedImage]:
     """The image for a volume of `size` GiB, inspected, and fetched first where its format needs that and it may."""
     settings = flow.backend.settings
-    verified = Verification(flow, image)
     with prepare(
         flow.backend.images,
         image,
         spool_dir=settings.path("image_conversion_dir", "conversion"),
         volume_size=size,
         report=flow.progress,
-        verified=verified.known,
+        checks=verification.checks,
         may_spool=may_spool,
         vmdk_allowed_types=tuple(settings.vmdk_allowed_types),
     ) as prepared:
         yield prepared
-    verified.remember()
-
-
-class Verification:
-    """The note that an image's bytes were compared with its checksum where they lie: no later create hashes them."""
-
-    def __init__(self, flow: Flow, image: Image) -> None:
-        self._flow = flow
-        self._key = (image.id, flow.backend.images.location(image.id), ":".join(expected(image) or ()))
-        with flow.backend.database.read() as connection:
-            self.known = verified_images.known(connection, *self._key)
-
-    def remember(self) -> None:
-        """Write the note, after a transfer that went through to its end."""
-        if not self.known and self._key[-1]:
-            with self._flow.saving() as connection:
-                verified_images.remember(connection, *self._key)
+    verification.remember()
 
 
 def show_downloading(flow: Flow, volume: Volume, image: Image) -> None:

@@ -4,6 +4,7 @@ from breezeblock.drivers.contract import ClonesImages
 from breezeblock.errors import NotSupportedByBackend
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Declined, Made
+from breezeblock.flows.verification import why_unverified
 from breezeblock.images.content import open_file
 from breezeblock.images.inspect import inspect
 from breezeblock.model.image import Image
@@ -19,6 +20,8 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
         return Declined("the driver clones no images")
     path = flow.backend.images.local_path(image.id)
     if path is not None:
+        if reason := why_unverified(flow, image):
+            return Declined(reason)
         with open_file(path) as content:
             inspect(
                 content,

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from breezeblock.db import volumes
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Declined, Made
+from breezeblock.flows.verification import required
 from breezeblock.model.image import Image
 from breezeblock.model.volume import Volume
 
@@ -23,6 +24,8 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
     wanted = volume_ids(image)
     if not wanted:
         return Declined("the image has no cinder:// location")
+    if required(flow.backend.settings, image) is not None:
+        return Declined("the image is signed, and nobody has hashed its image-volume")
     reasons = []
     for volume_id in wanted:
         with flow.backend.database.read() as connection:

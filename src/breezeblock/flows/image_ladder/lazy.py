@@ -11,8 +11,9 @@ from breezeblock.drivers.contract import Hydrates, NbdSource
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.image_cache import fresh_volume
 from breezeblock.flows.image_ladder import cached
-from breezeblock.flows.image_ladder.download import Verification, version_of
+from breezeblock.flows.image_ladder.download import version_of
 from breezeblock.flows.made import Declined, Hydration, Made
+from breezeblock.flows.verification import Verification, why_unverified
 from breezeblock.images.catalog import RangesUnsupported
 from breezeblock.images.formats.layout import Scattered
 from breezeblock.images.lazy_disk import LazyDisk
@@ -54,7 +55,7 @@ def why_not(flow: Flow, volume: Volume, image: Image) -> str | None:
                 return "the image is cached, and a clone of that is whole at once"
     if not is_lazy_format(image):
         return f"only raw and qcow2 images are read while they come; this one is {image.disk_format}"
-    return None
+    return why_unverified(flow, image)
 
 
 def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
@@ -68,7 +69,7 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
             flow.backend.images,
             image,
             volume_size=volume.size,
-            verified=Verification(flow, image).known,
+            checks=Verification(flow, image).checks,
             vmdk_allowed_types=tuple(settings.vmdk_allowed_types),
         )
     except (RangesUnsupported, Scattered) as error:
