@@ -34,6 +34,7 @@ _VERBS = {
     "create_hydrating_volume": "a volume is made that reads its image",
     "hydrate_volume": "the content of a volume that is used is put below it",
     "clone_image": "the storage makes a volume of an image",
+    "revert_to_snapshot": "a volume has its snapshot's content again",
     "update_replica": "a replica is brought in step",
     "delete_replica": "a replica is removed",
     "create_replica_test_volume": "a volume is made of a replica",
@@ -121,6 +122,10 @@ POINTS: dict[str, tuple[str, ...]] = {
         *COMMIT,
     ),
     "upload_image.undo": (*_around("discard", "delete_snapshot"), *REMOVE, *COMMIT),
+    "reimage_volume": (*_around("copy_image_to_volume"), "between_pieces", *PUBLISH, *COMMIT),
+    "reimage_volume.undo": COMMIT,
+    "revert_to_snapshot": (*_around("revert_to_snapshot", "copy_image_to_volume"), "between_pieces", *PUBLISH, *COMMIT),
+    "revert_to_snapshot.undo": COMMIT,
     "restore_backup.undo": COMMIT,
     "delete_backup": (*_around("delete_key"), *REMOVE, *COMMIT),
     "connect_volume": (*_around("initialize_connection"), *PUBLISH, *SERVE, *COMMIT),
@@ -171,7 +176,7 @@ def _meaning(event: str) -> str:
         "after_withdraw": "the daemon serves it no more | its link is removed",
         "before_epoch": "the slot's lock is taken and the last owner's end is proved | the epoch is raised",
         "after_epoch": "the epoch is raised | the storage is opened",
-        "between_pieces": "a piece of an image is written | the next one is",
+        "between_pieces": "a piece of an image or volume is written | the next one is",
         "between_chunks": "a chunk of a backup is copied | the next one is",
     }
     if event in told:

@@ -272,6 +272,8 @@ def _valid_body(route):
         "os-initialize_connection": {"connector": {"host": "h"}},
         "os-terminate_connection": {"connector": None},
         "os-force_detach": {},
+        "revert": {"snapshot_id": uuid},
+        "os-reimage": {"image_id": uuid},
     }
     if route.action is not None:
         return {route.action: actions.get(route.action)}

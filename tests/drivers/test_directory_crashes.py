@@ -104,9 +104,10 @@ VERBS: dict[str, Verb] = {
     "extend": lambda driver, scene: driver.extend_volume(scene.volume, 3),
     "delete volume": lambda driver, scene: driver.delete_volume(scene.volume),
     "delete snapshot": lambda driver, scene: driver.delete_snapshot(scene.kept),
+    "revert": lambda driver, scene: driver.revert_to_snapshot(scene.volume, scene.kept),
     "image": lambda driver, scene: driver.clone_image(scene.new, scene.image, str(scene.image_path)),
 }
-CHANGES_THE_VOLUME = {"fill", "extend", "delete volume"}
+CHANGES_THE_VOLUME = {"fill", "revert", "extend", "delete volume"}
 
 
 @pytest.fixture(scope="module")

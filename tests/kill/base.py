@@ -27,7 +27,7 @@ class Base:
                 "volumes", size=1, name=f"base-{backend}", imageRef=self.image, volume_type=f"replicated-{backend}"
             )
             self.snapshots[backend] = world.made("snapshots", volume_id=self.volumes[backend], name=f"base-{backend}")
-        for kind in ("secret", "secret-dir", "secret-weak"):
+        for kind in ("plain", "secret", "secret-dir", "secret-weak"):
             self.volumes[kind] = world.made(
                 "volumes", size=1, name=f"base-{kind}", imageRef=self.image, volume_type=kind
             )

@@ -18,8 +18,10 @@ from tests.kill.verbs import (
     Disconnect,
     Extend,
     RefreshReplica,
+    Reimage,
     RequestRefresh,
     RestoreBackup,
+    Revert,
     Verb,
 )
 from tests.kill.world import EMPTY_SHA, PAYLOAD_SHA
@@ -59,6 +61,12 @@ ALL: list[Create | Verb | Upload | Undone | Together] = [
     LiveExtend("extend-attached", "dir"),
     DeleteSnapshot("delete_snapshot", "sim"),
     DeleteSnapshot("delete_snapshot-dir", "dir"),
+    Revert("revert", "sim"),
+    Revert("revert-dir", "dir"),
+    Revert("revert-copied", "plain"),
+    Reimage("reimage", "sim"),
+    Reimage("reimage-dir", "dir"),
+    Reimage("reimage-secret", "secret"),
     CreateBackup("create_backup", "sim"),
     RestoreBackup("restore_backup", "sim"),
     RestoreBackup("restore_backup-dir", "dir"),

@@ -12,7 +12,9 @@ from tests.kill.verbs import (
     Disconnect,
     Extend,
     RefreshReplica,
+    Reimage,
     RestoreBackup,
+    Revert,
     Verb,
 )
 from tests.kill.world import PAYLOAD_SHA
@@ -48,7 +50,7 @@ class Undone:
         if self.kind == "replication":
             return world.call("GET", f"/volumes/{state['volume']}/replication")["replication"]["status"]
         (found,) = self.found(world, state, self.kind)
-        if self.verb not in ("delete_volume", "copy_image_to_volume"):
+        if self.verb not in ("delete_volume", "copy_image_to_volume", "revert_to_snapshot"):
             assert world.content(state["volume"]) == PAYLOAD_SHA, "another content"
         return found["status"]
 
@@ -96,6 +98,8 @@ UNDONE: list[Create | Undone] = [
     Undone("undo-backup", "open_volume", CreateBackup("", "weak"), "error", "backups"),
     Undone("undo-backup-secret", "open_volume", CreateBackup("", "secret-weak"), "error", "backups"),
     Undone("undo-restore", "copy_image_to_volume", RestoreBackup("", "weak"), "error_restoring"),
+    Undone("undo-reimage", "copy_image_to_volume", Reimage("", "weak"), "error"),
+    Undone("undo-revert", "revert_to_snapshot", Revert("", "weak"), "error"),
     Undone("undo-upload", "open_volume", LiveUpload("", "weak"), "in-use"),
     Undone("undo-connect", "initialize_connection", Connect("", "weak"), "error_attaching", "attachments"),
     Undone("undo-disconnect", "terminate_connection", Disconnect("", "weak"), "error_detaching", "attachments"),

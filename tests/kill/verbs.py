@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from breezeblock.db import tables
 from tests.kill.base import CONNECTOR, Base, fresh, is_gone
-from tests.kill.world import PAYLOAD_SHA, World
+from tests.kill.world import EMPTY_SHA, PAYLOAD_SHA, World
 
 
 class Verb:
@@ -116,6 +116,41 @@ class DeleteSnapshot(Verb):
     def outcome(self, world, base, state):
         assert is_gone(world, "snapshots", state["snapshot"])
         return super().outcome(world, base, state)
+
+
+class Revert(Verb):
+    """To a snapshot of the payload, after the volume got another content by a restore of nothing."""
+
+    def prepare(self, world, base):
+        state = super().prepare(world, base)
+        state["snapshot"] = world.made("snapshots", volume_id=state["volume"], name=fresh())
+        world.overwrite(state["volume"])
+        assert world.content(state["volume"]) == EMPTY_SHA
+        return state
+
+    def ask(self, world, base, state):
+        world.client.call("POST", f"/volumes/{state['volume']}/action", {"revert": {"snapshot_id": state["snapshot"]}})
+
+    def is_asked(self, world, base, state):
+        return world.content(state["volume"]) == PAYLOAD_SHA
+
+    def clean(self, world, base, state):
+        world.remove("snapshots", state["snapshot"])
+        super().clean(world, base, state)
+
+
+class Reimage(Verb):
+    """With an image, of a volume that reads as zeros."""
+
+    def prepare(self, world, base):
+        return {"volume": world.made("volumes", size=1, name=fresh(), volume_type=self.backend)}
+
+    def ask(self, world, base, state):
+        path, image = f"/volumes/{state['volume']}/action", base.qcow2 if self.backend == "dir" else base.image
+        world.client.call("POST", path, {"os-reimage": {"image_id": image}})
+
+    def is_asked(self, world, base, state):
+        return world.content(state["volume"]) == PAYLOAD_SHA
 
 
 class CreateBackup(CreateSnapshot):

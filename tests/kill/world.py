@@ -23,7 +23,7 @@ from breezeblock.cli.client import Client
 from breezeblock.context import admin_context
 from breezeblock.db import operations, tables, volumes
 from breezeblock.db.connect import Database
-from breezeblock.drivers.contract import BlockSource
+from breezeblock.drivers.contract import BlockSource, Driver
 from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.drivers.registry import open_driver
 from breezeblock.errors import ServiceUnavailable
@@ -44,7 +44,7 @@ PROGRAM = Path(sys.executable).with_name("breezeblock")
 BACKENDS = ("sim", "plain", "cloning", "flaky", "spare", "broken", "weak", "dir")
 FAILING = (
     "create_snapshot delete_snapshot extend_volume delete_volume initialize_connection terminate_connection "
-    "update_replica copy_image_to_volume open_volume"
+    "update_replica copy_image_to_volume open_volume revert_to_snapshot"
 ).split()
 """The verbs that fail on the backend `weak` while a scenario wants them to."""
 
@@ -67,6 +67,7 @@ simulated_replication = true
 image_volume_cache_max_count = 1
 [plain]
 volume_driver = simulated
+simulated_revert = false
 image_volume_cache_enabled = false
 [cloning]
 volume_driver = simulated
@@ -359,6 +360,16 @@ class World:
                 arguments={"volume_id": volume_id},
             )
 
+    def overwrite(self, volume_id: str) -> None:
+        """Let a volume that nobody works on read as zeros."""
+        with self.database.read() as connection:
+            volume = volumes.get(connection, volume_id)
+        self.driver_of(volume).copy_image_to_volume(volume, f"nothing:{uuid.uuid4()}", lambda target: None)
+
+    def driver_of(self, volume: Volume) -> Driver:
+        """The driver of the backend that a volume lies on, in this process."""
+        return self.drivers[(volume.host or "").partition("@")[2].partition("#")[0]]
+
     def forget(self, volume_id: str) -> None:
         """Lose the row of a volume that lies on the storage."""
         with self.database.begin() as connection:
@@ -380,8 +391,7 @@ class World:
         """SHA-256 of the volume's bytes up to the last that is not zero, read by its driver."""
         with self.database.read() as connection:
             volume = volumes.get(connection, volume_id)
-        driver = self.drivers[(volume.host or "").partition("@")[2].partition("#")[0]]
-        with driver.open_volume(volume) as source:
+        with self.driver_of(volume).open_volume(volume) as source:
             assert source.size == volume.size_bytes, (source.size, volume.size)
             return digest_of(source) if volume.encryption_key_id is None else self._inside(volume, source)
 
@@ -410,9 +420,11 @@ class World:
             known: dict[str, set[str]] = {name: set() for name in BACKENDS}
             half_deleted: set[str] = set()
             for table, prefix in ((tables.volumes, "volume"), (tables.snapshots, "snapshot")):
-                for row_id, host, status in connection.execute(sa.select(table.c.id, table.c.host, table.c.status)):
+                whole = (table.c.launched_at.is_not(None)) if prefix == "volume" else (table.c.progress == "100%")
+                query = sa.select(table.c.id, table.c.host, table.c.status, whole)
+                for row_id, host, status, was_made in connection.execute(query):
                     backend = host.partition("@")[2].partition("#")[0]
-                    if status != "error":
+                    if status != "error" or was_made:
                         known[backend].add(f"{prefix}-{row_id}")
                     if status == "error_deleting":
                         half_deleted.add(f"{prefix}-{row_id}")

@@ -45,6 +45,7 @@ RULES: dict[str, frozenset[str]] = dict(
             "volume_extension:volume_actions:initialize_connection "
             "volume_extension:volume_actions:terminate_connection volume:multiattach_bootable_volume "
             "volume_extension:volume_actions:upload_image "
+            "volume:revert_to_snapshot volume:reimage volume:reimage_reserved "
             "volume:create_snapshot volume:update_snapshot volume:delete_snapshot "
             "volume:update_snapshot_metadata volume:delete_snapshot_metadata "
             "volume:attachment_create volume:attachment_update volume:attachment_delete volume:attachment_complete "

@@ -240,6 +240,17 @@ class Hydrates(Protocol):
 
 
 @runtime_checkable
+class RevertsToSnapshots(Protocol):
+    """Optional: gives a volume the content again that its snapshot kept. Without it the content is copied."""
+
+    def revert_to_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
+        """Put the snapshot's content in the place of the volume's, by one act; both have the same size.
+
+        Nobody is connected, or this raises `BackendInUse`. The snapshot stays. Called again it does the same again.
+        """
+
+
+@runtime_checkable
 class Examinable(Protocol):
     """Optional: what `breezeblock doctor` compares with the rows, beside `list_objects`.
 

@@ -20,7 +20,9 @@ VERSIONS: dict[str, tuple[int, ...]] = {
     "purge_orphan": (1,),
     "reconcile_export": (1,),
     "refresh_replica": (1,),
+    "reimage_volume": (1,),
     "restore_backup": (1,),
+    "revert_to_snapshot": (1,),
     "upload_image": (1,),
 }
 """By name, the oldest version first. `flows.engine.flow` registers a function for each; the newest is requested."""

@@ -34,6 +34,7 @@ STRANDED = {
     "backing-up": "available",
     "restoring-backup": "error_restoring",
     "restoring": "available",
+    "reverting": "error",
 }
 """What a passing status becomes when the flow behind it can neither end nor be undone (the move `strand`)."""
 
@@ -63,6 +64,12 @@ VOLUME_MOVES: dict[str, Move] = {
     "restore": _move("available creating", "restoring-backup"),
     "restore_done": _move("restoring-backup", "available"),
     "restore_failed": _move("restoring-backup", "error_restoring"),
+    "revert": _move("available", "reverting"),
+    "revert_done": _move("reverting", "available"),
+    "revert_failed": _move("reverting", "error"),
+    "reimage": _move("available error reserved", "downloading"),
+    "reimage_done": _move("downloading", "available", "error", "reserved"),
+    "reimage_failed": _move("downloading", "error"),
     "upload": _move("available in-use", "uploading"),
     "upload_done": _move("uploading", "available", "in-use"),
     "hydrate_failed": _move(
@@ -84,7 +91,9 @@ SNAPSHOT_MOVES: dict[str, Move] = {
     "force_delete": _move("*", "deleting"),
     "delete_failed": _move("deleting", "error_deleting"),
     "delete_busy": _move("deleting", "available"),
-    "strand": _move("creating deleting", "error", "error_deleting"),
+    "revert": _move("available", "restoring"),
+    "revert_done": _move("restoring", "available"),
+    "strand": _move("creating deleting restoring", "error", "error_deleting", "available"),
     "reset_status": _move("*", "creating", "available", "deleting", "error", "error_deleting"),
 }
 

@@ -166,7 +166,7 @@ def _settle(
         if encryption:
             raise InvalidInput("Invalid input received: Multiattach cannot be used with encrypted volumes.")
     if image:
-        _check_image_fits(image, size, HEADER_BYTES if encryption else 0)
+        check_image_fits(image, size, HEADER_BYTES if encryption else 0)
     spec = source.spec
     replicated = volume_type.wants("replication_enabled")
     volume_id = str(uuid.uuid4())
@@ -223,10 +223,10 @@ def _size(request: CreateVolume, source: Source) -> int:
     return request.size
 
 
-def _check_image_fits(image: Image, size: int, header: int) -> None:
+def check_image_fits(image: Image, size: int, header: int) -> None:
     """Cinder's checks of an image against a volume's size (volume_utils.check_image_metadata).
 
-    The `header` bytes of an encrypted volume leave less room for it.
+    `size` is GiB; the `header` bytes of an encrypted volume leave less room for it. Raises `InvalidInput`.
     """
     if image.min_disk > size:
         raise InvalidInput(

@@ -1,9 +1,10 @@
 """Volumes, their actions and metadata."""
 
 from breezeblock.api.dispatch import Route
-from breezeblock.api.handlers import encryption, volume_actions, volumes
+from breezeblock.api.handlers import encryption, volume_actions, volume_moves, volumes
 from breezeblock.api.handlers.metadata import MetadataHandlers
 from breezeblock.api.routes.route_makers import action_on, get, metadata_of
+from breezeblock.api.schemas import volume_moves as move_schemas
 from breezeblock.api.schemas import volumes as volume_schemas
 
 ADMIN_ACTIONS = "volume_extension:volume_admin_actions"
@@ -42,6 +43,22 @@ ROUTES: list[Route] = [
     get("/volumes/{id}/encryption", encryption.of_volume, VOLUME_ENCRYPTION),
     get("/volumes/{id}/encryption/{key}", encryption.one_of_volume, VOLUME_ENCRYPTION),
     action_on("volumes", "os-extend", volume_actions.extend, "volume:extend", schema=volume_schemas.EXTEND),
+    action_on(
+        "volumes",
+        "revert",
+        volume_moves.revert,
+        "volume:revert_to_snapshot",
+        schema=move_schemas.REVERT,
+        since=40,
+    ),
+    action_on(
+        "volumes",
+        "os-reimage",
+        volume_moves.reimage,
+        "volume:reimage",
+        schema=move_schemas.REIMAGE,
+        since=68,
+    ),
     action_on(
         "volumes",
         "os-reset_status",

@@ -26,6 +26,7 @@ MODULES = (
     "refusing",
     "concurrency",
     "rewriting",
+    "reverting",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in MODULES))
 
@@ -40,6 +41,7 @@ from breezeblock.drivers.conformance.making import MakingRules  # noqa: E402
 from breezeblock.drivers.conformance.optional import ImageRules, ReplicaRules  # noqa: E402
 from breezeblock.drivers.conformance.refusing import RefusingRules  # noqa: E402
 from breezeblock.drivers.conformance.reporting import ReportingRules  # noqa: E402
+from breezeblock.drivers.conformance.reverting import RevertingRules  # noqa: E402
 from breezeblock.drivers.conformance.rewriting import RewritingRules  # noqa: E402
 from breezeblock.drivers.conformance.storage import Storage, settings_for  # noqa: E402
 
@@ -60,5 +62,6 @@ class DriverConformance(
     RefusingRules,
     ConcurrencyRules,
     RewritingRules,
+    RevertingRules,
 ):
     """All rules. A subclass named `Test...` that has `open_driver` runs them."""

@@ -1,5 +1,6 @@
 """What the rules are tested with: a driver on fresh storage, records to give it, and contents to compare."""
 
+import contextlib
 import os
 import signal
 import uuid
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from breezeblock import commands, config
+from breezeblock import commands, config, killpoints
 from breezeblock.config import BackendSettings
 from breezeblock.drivers.contract import BlockTarget, ConnectionInfo, Connector, Driver, Fill
 from breezeblock.model import clock
@@ -179,6 +180,24 @@ class Storage:
         _, status = os.waitpid(child, 0)
         self.driver = self.another_driver()
         assert os.WIFSIGNALED(status), "The driver's process ended before it was killed."
+
+    def dies_at(self, point: str, verb: str, *arguments: Any) -> None:
+        """Call a verb in another process, which dies at its first passing of a kill point (of `killpoints`), or when the
+        verb is over where the driver passes none; then open the driver anew here."""
+
+        def act(driver: Driver, die: Callable[[], None]) -> None:
+            killpoints.reached = lambda event: die() if event == point else None  # in a process that ends with this
+            getattr(driver, verb)(*arguments)
+            die()
+
+        self.dies_in(act)
+
+    def require_one_of(self, volume: Volume, *contents: Content) -> None:
+        """Hold that a volume has one of these contents."""
+        for content in contents[:-1]:
+            with contextlib.suppress(AssertionError):
+                return self.require_content(volume, content)
+        self.require_content(volume, contents[-1])
 
     def clean(self) -> None:
         """Withdraw exports and delete all that was made, so that nothing runs on after a test."""

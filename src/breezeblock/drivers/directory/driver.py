@@ -26,7 +26,7 @@ from breezeblock.drivers.contract import (
     NbdSource,
     Rewrite,
 )
-from breezeblock.drivers.directory import capacity, durable, images, reflink, repair
+from breezeblock.drivers.directory import capacity, durable, images, reflink, repair, reverting
 from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.content import ChainSource, RawTarget
 from breezeblock.drivers.directory.exporting import Exporting, Exports, disk_file
@@ -182,6 +182,12 @@ class DirectoryDriver:
         """Remove the snapshot; volumes made of it live on."""
         with self._doing("delete a snapshot", snapshot):
             self._lineage.remove(snapshot.storage_name)
+
+    def revert_to_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
+        """Give the volume a new file that reads as the snapshot does, in constant time."""
+        with self._doing("revert a volume", volume, snapshot):
+            self._refuse_exported(volume.storage_name)
+            reverting.revert(self._store, self._bases, self._lineage, volume.storage_name, snapshot.storage_name)
 
     def create_volume_from_snapshot(
         self, volume: Volume, snapshot: Snapshot, *, rewrite: Rewrite | None = None

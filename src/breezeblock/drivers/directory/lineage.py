@@ -225,7 +225,7 @@ class Lineage:
         overlay = self._store.home(record.name) / switch.disk
         durable.remove_file(overlay)
         try:
-            self._write_overlay(overlay, record.size, base)
+            self.write_overlay(overlay, record.size, base)
             durable.sync_directory(overlay.parent)
         except Exception:
             durable.remove_file(overlay)
@@ -267,6 +267,10 @@ class Lineage:
             self.tidy(now)
         self._bases.release(record.base, record.name)
         return now
+
+    def is_shallow(self, record: Record) -> bool:
+        """Whether a volume may stand where this object stands, without being flattened."""
+        return record.depth <= self._max_depth
 
     def tidy(self, record: Record) -> None:
         """Remove the files of an object that its record does not name, unless it is exported."""
@@ -352,9 +356,10 @@ class Lineage:
         """Publish a volume that reads as `base` does, but for its beginning where that is rewritten."""
         depth = self._depth(base) + 1
         new = Record(name=name, size=size, content=content, base=base, depth=depth, disk=DISK, format="qcow2")
-        self.make(new, lambda path: self._write_overlay(path, size, base, rewrite))
+        self.make(new, lambda path: self.write_overlay(path, size, base, rewrite))
 
-    def _write_overlay(self, path: Path, size: int, base: str, rewrite: Rewrite | None = None) -> None:
+    def write_overlay(self, path: Path, size: int, base: str, rewrite: Rewrite | None = None) -> None:
+        """Make and sync an overlay of `size` bytes over `base`, its beginning rewritten."""
         below = self._store.get(base)
         beginning = self._rewritten(self._bases.links(below), below.size, rewrite) if rewrite is not None else b""
         qcow2.write_overlay(path, size, f"../../bases/{base}/{below.disk}", below.format, beginning)

@@ -51,6 +51,7 @@ OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("simulated_provider_location", help="What provider_location says of each volume made."),
     cfg.BoolOpt("simulated_clone_image", default=False, help="Make volumes of raw images without the ladder's help."),
     cfg.BoolOpt("simulated_replication", default=False, help="Keep replicas of volumes."),
+    cfg.BoolOpt("simulated_revert", default=True, help="Revert volumes to snapshots without the service's help."),
     cfg.BoolOpt("simulated_encryption", default=True, help="Hold encrypted volumes."),
     cfg.FloatOpt("simulated_latency", default=0.0, min=0.0, help="Seconds that each verb takes longer."),
     cfg.ListOpt("simulated_failures", default=[], help="Next calls that fail: VERB:KIND[:TIMES], ..."),
@@ -76,6 +77,7 @@ class SimulatedDriver:
         self.pools: list[str] = options["pool_name"] or [settings.name]
         self.pool_bytes = int(options["simulated_capacity_gb"] * GIB)
         self.provider_location: str | None = options["simulated_provider_location"]
+        self.reverts: bool = options["simulated_revert"]
         self.capabilities = Capabilities(
             clone_image=options["simulated_clone_image"],
             replication=options["simulated_replication"],
@@ -175,6 +177,18 @@ class SimulatedDriver:
     def delete_snapshot(self, snapshot: Snapshot) -> None:
         """As with volumes, nothing hangs on it."""
         self.volumes.delete(snapshot.storage_name)
+
+    @verb
+    def revert_to_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
+        """Built in the slot not in use, like anything that takes the place of something."""
+        if not self.reverts:
+            raise NotSupportedByBackend("simulated_revert is off.")
+        record = self.volumes.get(volume.storage_name)
+        if record.exported_to:
+            raise BackendInUse(f"{volume.storage_name} is connected, and so is not reverted.")
+        made = msgspec.structs.replace(record, made_of=f"reverted:{snapshot.id}")
+        with self.volumes.open(snapshot.storage_name) as content:
+            self._copy(content, volume.storage_name, made)
 
     @verb
     def create_volume_from_snapshot(
