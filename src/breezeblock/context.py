@@ -6,12 +6,19 @@ import msgspec
 
 
 class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
-    """User, project and roles of one request. Holds no token: contexts are stored with flows, secrets are not."""
+    """User, project and roles of one request. Holds no token: contexts are stored with flows, secrets are not.
+
+    `service_roles` are those of the service that passed the user's request on. `is_service` says that a service of the
+    cloud calls (Nova, say), by such a token or as its own user.
+    """
 
     user_id: str
     project_id: str
     roles: tuple[str, ...] = ()
     is_admin: bool = False
+    is_admin_project: bool = True
+    service_roles: tuple[str, ...] = ()
+    is_service: bool = False
     request_id: str = msgspec.field(default_factory=lambda: f"req-{uuid.uuid4()}")
 
     @property
@@ -26,6 +33,7 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
             project_id=self.project_id,
             roles=("service",),
             is_admin=True,
+            is_service=True,
             request_id=self.request_id,
         )
 

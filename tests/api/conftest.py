@@ -138,7 +138,17 @@ def api_as(cloud, monkeypatch):
     """The API as somebody with these roles in this project calls it."""
 
     def make(*roles, project=DEFAULT_PROJECT):
-        context = RequestContext(user_id="somebody", project_id=project, roles=roles, is_admin="admin" in roles)
+        implied = {
+            "admin": ("admin", "member", "reader"),
+            "member": ("member", "reader"),
+        }  # as Keystone's bootstrap has it
+        context = RequestContext(
+            user_id="somebody",
+            project_id=project,
+            roles=tuple(dict.fromkeys(one for role in roles for one in implied.get(role, (role,)))),
+            is_admin="admin" in roles,
+            is_service="service" in roles,
+        )
         monkeypatch.setattr("breezeblock.api.app.open_authentication", lambda settings: As(context))
         return Api(cloud)
 

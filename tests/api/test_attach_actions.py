@@ -153,6 +153,9 @@ def test_only_the_compute_service_takes_a_volume_from_its_server(api, api_as):
         assert refused.json["conflictingRequest"]["message"] == (
             f"Detach volume from instance {SERVER} using the Compute API"
         )
+        for catalog in ("{", "[7]", '{"type": "compute"}'):
+            wrong = owner.delete(f"/v3/attachments/{attachment}", headers={"X-Service-Catalog": catalog})
+            assert wrong.status_code == 400
         act(owner, volume.id, "os-terminate_connection", {"connector": CONNECTOR}, 409, headers=nova)
         act(owner, volume.id, "os-detach", {"attachment_id": attachment}, 409, headers=nova)
         service = api_as("member", "service", project="project")

@@ -71,10 +71,14 @@ def test_tokens_that_say_nothing(keystone, change):
 
 
 def test_a_service_beside_the_user(keystone):
-    service = {"X-Service-Identity-Status": "Confirmed", "X-Service-Roles": "service"}
-    assert "service" in keystone.identify((CONFIRMED | service).get, None, "r").roles
+    service = {"X-Service-Identity-Status": "Confirmed", "X-Service-Roles": "Service,x"}
+    context = keystone.identify((CONFIRMED | service).get, None, "r")
+    assert (context.is_service, context.service_roles) == (True, ("service", "x"))
+    assert "service" not in context.roles
     service["X-Service-Identity-Status"] = "Invalid"
-    assert "service" not in keystone.identify((CONFIRMED | service).get, None, "r").roles
+    context = keystone.identify((CONFIRMED | service).get, None, "r")
+    assert (context.is_service, context.service_roles) == (False, ())
+    assert keystone.identify((CONFIRMED | {"X-Roles": "service"}).get, None, "r").is_service
 
 
 def test_rules_and_projects():
@@ -82,8 +86,9 @@ def test_rules_and_projects():
         return RequestContext(user_id="u", project_id="p", roles=roles, is_admin="admin" in roles)
 
     assert policy.allowed(who("member"), "volume:create")
-    assert policy.allowed(who("member"), "volume:get", "p")
-    assert not policy.allowed(who("member"), "volume:get", "other")
+    assert not policy.allowed(who("member"), "volume:get")
+    assert policy.allowed(who("reader"), "volume:get", "p")
+    assert not policy.allowed(who("reader"), "volume:get", "other")
     assert policy.allowed(who("admin"), "volume:get", "other")
     assert not policy.allowed(who("reader"), "volume:create")
     with pytest.raises(Forbidden, match=r"Policy doesn't allow volume:force_delete to be performed."):

@@ -9,6 +9,7 @@ import falcon
 from breezeblock.api import faults, routes
 from breezeblock.api.call import Parts
 from breezeblock.api.dispatch import PublicResource, RequestIds, Resource, Route, UnversionedResource
+from breezeblock.auth import policy
 from breezeblock.auth.authentication import open_authentication
 from breezeblock.config import Settings
 from breezeblock.db.connect import Database
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 def make_app(settings: Settings, database: Database, catalog: ImageCatalog) -> "WSGIApplication":
     """All routes, behind the authentication that the configuration asks for. Safe to call from many threads."""
+    policy.load(settings)
     authentication = open_authentication(settings)
     parts = Parts(
         settings=settings,

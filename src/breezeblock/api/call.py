@@ -1,6 +1,5 @@
 """One call of the API as its handler sees it, and what a handler may answer."""
 
-import json
 from collections.abc import Callable, Iterator
 from threading import BoundedSemaphore
 from typing import Any, Protocol
@@ -90,15 +89,19 @@ class Call:
     def has_compute(self) -> bool:
         """Whether the caller's catalog names a compute service, as keystonemiddleware hands it on."""
         catalog: str | None = self.request.get_header("X-Service-Catalog")
-        return any(one.get("type") == "compute" for one in json.loads(catalog or "[]"))
+        try:
+            services = msgspec.json.decode(catalog or "[]", type=list[dict[str, Any]])
+        except msgspec.MsgspecError as error:
+            raise InvalidInput("Invalid service catalog json.") from error
+        return any(one.get("type") == "compute" for one in services)
 
-    def may(self, rule: str) -> bool:
-        """Whether policy allows this too; ask once for a call, never for a row."""
-        return policy.allowed(self.context, rule)
+    def may(self, rule: str, project_id: str | None = None) -> bool:
+        """Whether policy allows this too, on what that project owns; ask once for a call, never for a row."""
+        return policy.allowed(self.context, rule, project_id)
 
-    def must(self, rule: str) -> None:
-        """Raises `Forbidden` unless policy allows this too."""
-        policy.authorize(self.context, rule)
+    def must(self, rule: str, project_id: str | None = None) -> None:
+        """Raises `Forbidden` unless policy allows this too, on what that project owns."""
+        policy.authorize(self.context, rule, project_id)
 
     def flag(self, name: str) -> bool:
         """A boolean of the query. Raises `InvalidInput` for a word that is none."""

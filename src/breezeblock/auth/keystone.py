@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from keystonemiddleware import auth_token
 
+from breezeblock.auth import policy
 from breezeblock.auth.authentication import Header
 from breezeblock.config import Settings
 from breezeblock.context import RequestContext
@@ -22,6 +23,7 @@ class KeystoneAuthentication:
     def __init__(self, settings: Settings) -> None:
         self._conf = settings.conf
         self.challenge = "Keystone"
+        self._service_roles = frozenset({"service"})
         self._options: dict[str, Any] = {
             "delay_auth_decision": True,
             "oslo_config_config": settings.conf,
@@ -31,6 +33,7 @@ class KeystoneAuthentication:
     def wrap(self, app: "WSGIApplication") -> "WSGIApplication":
         """The app behind auth_token."""
         wrapped: WSGIApplication = auth_token.AuthProtocol(app, self._options)  # registers its options, too
+        self._service_roles = frozenset(_roles(",".join(self._conf.keystone_authtoken.service_token_roles)))
         self.challenge = f'Keystone uri="{self._conf.keystone_authtoken.www_authenticate_uri or ""}"'
         return wrapped
 
@@ -41,14 +44,20 @@ class KeystoneAuthentication:
             raise Unauthorized
         if project_in_path is not None and project_in_path != project:
             raise InvalidInput("Malformed request url")
-        roles = tuple(role.strip().lower() for role in (header("X-Roles") or "").split(",") if role.strip())
-        service = (header("X-Service-Roles") or "").lower().split(",")
-        if header("X-Service-Identity-Status") == "Confirmed" and "service" in service:
-            roles += ("service",)
-        return RequestContext(
+        roles = _roles(header("X-Roles"))
+        confirmed = header("X-Service-Identity-Status") == "Confirmed"
+        service_roles = _roles(header("X-Service-Roles")) if confirmed else ()
+        context = RequestContext(
             user_id=header("X-User-Id") or "",
             project_id=project,
             roles=roles,
-            is_admin="admin" in roles,
+            is_admin_project=(header("X-Is-Admin-Project") or "true").lower() == "true",
+            service_roles=service_roles,
+            is_service=not self._service_roles.isdisjoint((*roles, *service_roles)),
             request_id=request_id,
         )
+        return policy.with_rights(context)
+
+
+def _roles(header: str | None) -> tuple[str, ...]:
+    return tuple(role.strip().lower() for role in (header or "").split(",") if role.strip())

@@ -150,7 +150,7 @@ def check_deletable(context: RequestContext, attachment: Attachment, has_compute
     A server that no compute service of the cloud can have is a name and nothing more. Raises `Conflict`.
     """
     in_use = attachment.instance_uuid is not None and attachment.connection_info is not None
-    if in_use and has_compute and "service" not in context.roles:
+    if in_use and has_compute and not context.is_service:
         raise Conflict(f"Detach volume from instance {attachment.instance_uuid} using the Compute API")
 
 

@@ -6,7 +6,6 @@ import sqlalchemy as sa
 
 from breezeblock.api.call import Call
 from breezeblock.api.schemas.quota_sets import QuotaSet
-from breezeblock.auth import policy
 from breezeblock.db import quotas, tables
 from breezeblock.errors import InvalidInput
 from breezeblock.scheduling import quota
@@ -26,7 +25,7 @@ def _limits_and_usage(call: Call, project_id: str) -> tuple[dict[str, int], dict
 
 def show(call: Call) -> Any:
     """GET /os-quota-sets/{project}, with what is in use by `?usage=True`."""
-    policy.authorize(call.context, "volume_extension:quotas:show", call.id)
+    call.must("volume_extension:quotas:show", call.id)
     limits, used = _limits_and_usage(call, call.id)
     if call.flag("usage"):
         shown: dict[str, Any] = {
@@ -38,7 +37,7 @@ def show(call: Call) -> Any:
 
 def defaults(call: Call) -> Any:
     """GET /os-quota-sets/{project}/defaults: the configuration's."""
-    policy.authorize(call.context, "volume_extension:quotas:show", call.id)
+    call.must("volume_extension:quotas:show", call.id)
     shown: dict[str, Any] = {"groups": GROUPS} | quota.defaults(call.settings)
     return {"quota_set": shown | {"id": call.id}}
 

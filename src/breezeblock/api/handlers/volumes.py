@@ -189,7 +189,7 @@ def replication(call: Call) -> Any:
 
 
 def _sees_hosts(call: Call) -> bool:
-    return call.context.is_admin or "service" in call.context.roles
+    return call.context.is_admin or call.context.is_service
 
 
 def _answer(call: Call, volume: Volume) -> dict[str, Any]:

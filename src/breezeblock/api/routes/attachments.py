@@ -14,9 +14,9 @@ ROUTES: list[Route] = [
         schema=attachment_schemas.CREATE,
         since=27,
     ),
-    get("/attachments", attachments.summaries, "volume:attachment_get", since=27),
-    get("/attachments/detail", attachments.details, "volume:attachment_get", since=27),
-    get("/attachments/{id}", attachments.show, "volume:attachment_get", since=27),
+    get("/attachments", attachments.summaries, "breezeblock:attachment_get", since=27),
+    get("/attachments/detail", attachments.details, "breezeblock:attachment_get", since=27),
+    get("/attachments/{id}", attachments.show, "breezeblock:attachment_get", since=27),
     Route(
         method="PUT",
         path="/attachments/{id}",
