@@ -260,6 +260,14 @@ def _valid_body(route):
         "/backups": {"backup": {"volume_id": uuid}},
         "/backups/{id}": {"backup": {"name": "x"}},
         "/backups/{id}/restore": {"restore": {}},
+        "/qos-specs": {"qos_specs": {"name": "x"}},
+        "/qos-specs/{id}": {"qos_specs": {"k": "v"}},
+        "/qos-specs/{id}/delete_keys": {"keys": ["k"]},
+        "/default-types/{id}": {"default_type": {"volume_type": "x"}},
+        "/group_types": {"group_type": {"name": "x"}},
+        "/group_types/{id}": {"group_type": {"name": "y"}},
+        "/group_types/{id}/group_specs": {"group_specs": {"k": "v"}},
+        "/group_types/{id}/group_specs/{key}": {"k": "v"},
         "/os-quota-sets/{id}": {"quota_set": {"volumes": 5}},
         "/image-cache": {"prefetch": {"image_id": uuid}},
     }
@@ -278,6 +286,8 @@ def _valid_body(route):
         "os-force_detach": {},
         "revert": {"snapshot_id": uuid},
         "os-reimage": {"image_id": uuid},
+        "addProjectAccess": {"project": "p"},
+        "removeProjectAccess": {"project": "p"},
     }
     if route.action is not None:
         return {route.action: actions.get(route.action)}

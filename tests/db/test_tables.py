@@ -14,9 +14,11 @@ from breezeblock.db.operations import FlowRequest
 from breezeblock.errors import ConfigError
 from breezeblock.model.attachment import Attachment
 from breezeblock.model.backup import Backup
+from breezeblock.model.group_type import GroupType
 from breezeblock.model.image import Image
 from breezeblock.model.operation import Operation
 from breezeblock.model.pool import Pool
+from breezeblock.model.qos_specs import QosSpecs
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import MODEL_UPDATE_FIELDS, Volume
 from breezeblock.model.volume_type import VolumeType
@@ -28,6 +30,8 @@ from breezeblock.model.volume_type import VolumeType
         (tables.volumes, Volume),
         (tables.snapshots, Snapshot),
         (tables.volume_types, VolumeType),
+        (tables.group_types, GroupType),
+        (tables.qos_specs, QosSpecs),
         (tables.attachments, Attachment),
         (tables.backups, Backup),
         (tables.pools, Pool),

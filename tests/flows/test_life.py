@@ -6,11 +6,12 @@ import pytest
 
 from breezeblock.db import attachments as attachment_rows
 from breezeblock.db import backups as backup_rows
-from breezeblock.db import moves, quotas, volume_types, volumes
+from breezeblock.db import moves, qos_specs, quotas, volume_types, volumes
 from breezeblock.errors import InvalidInput, InvalidState, NotFound, NoValidBackend, OverQuota
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.flows import replicas
 from breezeblock.model import clock
+from breezeblock.model.qos_specs import QosSpecs
 from breezeblock.model.volume_type import VolumeType
 from breezeblock.services import attachments, backups, snapshots
 from breezeblock.services import volumes as volume_services
@@ -186,6 +187,20 @@ def test_a_replica_is_kept_in_step_and_makes_a_volume(cloud):
     assert copy.status == "available"
     assert read(cloud, copy, 7) == b"in step"
     assert read(cloud, volume, 7) == b"newer\0\0"
+
+
+def test_a_host_is_told_the_limits_of_a_volumes_type(cloud):
+    with cloud.database.begin() as connection:
+        now = clock.now()
+        specs = {"total_iops_sec_per_gb": "3", "read_bytes_sec": "5"}
+        qos_specs.insert(connection, QosSpecs(id="q", name="gold", consumer="front-end", specs=specs, created_at=now))
+        volume_types.insert(connection, VolumeType(id="golden", name="golden", qos_specs_id="q", created_at=now))
+    told = []
+    for volume in (cloud.made(size=2, volume_type="golden"), cloud.made(size=2)):
+        made = attachments.create_attachment(cloud.database, MEMBER, volume_id=volume.id, connector={"host": "here"})
+        told.append(made.connection_info["data"]["qos_specs"])
+        attachments.delete_attachment(cloud.database, MEMBER, made.id)
+    assert told == [{"read_bytes_sec": "5", "total_iops_sec": 6}, None]
 
 
 def test_attach_and_detach(cloud):

@@ -60,6 +60,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     sort_keys: frozenset[str]
     renamed: dict[str, str] = {}
     """Sort keys that are called otherwise in the table."""
+    strict_since: int | None = STRICT_FILTERS
+    """From which version on an unknown filter is a 400; None: it is always passed over."""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,14 +94,20 @@ def boolean(column: sa.Column[Any], name: str, value: str) -> Condition:
 
 def members(column: sa.Column[Any], name: str, value: str) -> Condition:
     """A column of JSON text has these members: `{'key': 'value'}`, as Python or as JSON."""
+    wanted = dictionary(name, value)
+    text = sa.type_coerce(column, sa.Text)
+    return sa.and_(sa.true(), *(json_member(text, key) == str(one) for key, one in wanted.items()))
+
+
+def dictionary(name: str, value: str) -> dict[str, Any]:
+    """The `{'key': 'value'}` of a filter. Raises `InvalidInput` for anything else."""
     try:
         wanted = ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         wanted = None
     if not isinstance(wanted, dict) or not all(isinstance(key, str) and _KEY.fullmatch(key) for key in wanted):
         raise InvalidInput(f"Invalid value '{value}' for the filter {name}: it must look like {{'key': 'value'}}.")
-    text = sa.type_coerce(column, sa.Text)
-    return sa.and_(sa.true(), *(json_member(text, key) == str(one) for key, one in wanted.items()))
+    return wanted
 
 
 def times(column: sa.Column[Any], name: str, value: str) -> Condition:
@@ -111,6 +119,11 @@ def times(column: sa.Column[Any], name: str, value: str) -> Condition:
             raise InvalidInput(f"Invalid {operator} operator in the filter {name}; there are {', '.join(_OPERATORS)}.")
         conditions.append(_OPERATORS[operator](column, _clock_text(time)))
     return sa.and_(*conditions)
+
+
+def passed_over(column: sa.Column[Any], name: str, value: str) -> Condition:
+    """No condition: the handler sees to this one."""
+    return sa.true()
 
 
 def one_of_either(column: sa.Column[Any], name: str, value: str) -> Condition:
@@ -273,6 +286,6 @@ def _filtered(call: Call, listing: Listing, query: dict[str, str]) -> list[Condi
             found.append(column.contains(value, autoescape=True))
         else:
             found.append(known.make(column, name, value))
-    if unknown and call.version >= STRICT_FILTERS:
+    if unknown and listing.strict_since is not None and call.version >= listing.strict_since:
         raise InvalidInput(f"Invalid filters {','.join(unknown)} are found in query options.")
     return found

@@ -9,14 +9,24 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from breezeblock.db.connect import Database
-from breezeblock.db.tables import metadata, volume_types
+from breezeblock.db.tables import group_types, metadata, volume_types
 from breezeblock.errors import ConfigError, DatabaseUnavailable
 from breezeblock.model import clock
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration."""
 
 DEFAULT_TYPE_ID = "00000000-0000-4000-8000-000000000010"
+
+DEFAULT_GROUP_TYPE = {
+    "id": "00000000-0000-4000-8000-000000000011",
+    "name": "default_cgsnapshot_type",
+    "description": "Default group type for migrating cgsnapshot",
+    "is_public": True,
+    "group_specs": {"consistent_group_snapshot_enabled": "<is> True"},
+}
+"""The type of the groups that Cinder's consistency groups are."""
+
 LOOK_SECONDS = 0.02
 RETRY_SECONDS = 0.2
 WAIT_SECONDS = 60.0
@@ -91,6 +101,7 @@ def _make_tables(connection: Connection) -> None:
             "created_at": clock.now(),
         },
     )
+    connection.execute(group_types.insert(), {**DEFAULT_GROUP_TYPE, "created_at": clock.now()})
 
 
 def _migrate(connection: Connection) -> None:

@@ -1,12 +1,15 @@
 """Connect a host to a volume, and disconnect it."""
 
+from typing import Any
+
 from sqlalchemy.engine import Connection
 
-from breezeblock.db import attach_status, attachments, outbox, volumes
-from breezeblock.errors import NotFound
+from breezeblock.db import attach_status, attachments, outbox, qos_specs, volume_types, volumes
+from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.model import clock
 from breezeblock.model.attachment import Attachment
+from breezeblock.model.volume import Volume
 
 
 def abandon_connect(flow: Flow, error: BaseException) -> None:
@@ -34,6 +37,23 @@ def connected_beside(connection: Connection, attachment: Attachment) -> list[Att
     return [one for one in attachments.connected(connection, attachment.volume_id) if one.id != attachment.id]
 
 
+def told_of_type(connection: Connection, volume: Volume) -> dict[str, Any]:
+    """What a host is told of its volume's type: the limits that it is to keep, and whether it may cache.
+
+    Raises `InvalidInput` for limits that are no numbers.
+    """
+    qos = qos_specs.of_type(connection, volume.volume_type_id)
+    try:
+        limits = qos.for_host(volume.size) if qos is not None else None
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+    volume_type = volume_types.find(connection, volume.volume_type_id) if volume.volume_type_id else None
+    return {
+        "qos_specs": limits,
+        "cacheable": volume_type is not None and volume_type.extra_specs.get("cacheable") == "<is> True",
+    }
+
+
 @flow("connect_volume", abandon=abandon_connect)
 def connect_volume(flow: Flow) -> None:
     """Export the volume and keep the connection_info with the attachment."""
@@ -42,12 +62,14 @@ def connect_volume(flow: Flow) -> None:
         if attachment is None:
             raise NotFound("The attachment was deleted before it was connected.")
         volume = volumes.get(connection, attachment.volume_id)
+        told = told_of_type(connection, volume)
     connector = flow.arguments["connector"]
     with flow.explained("initialize_connection", host=connector.get("host")) as result:
         info = flow.driver.initialize_connection(volume, connector)
         result["driver_volume_type"] = info["driver_volume_type"]
     mode = attachment.attach_mode if attachment.attach_mode != "null" else connector.get("mode") or "rw"
     data = {"access_mode": mode, "volume_id": volume.id, "encrypted": volume.encryption_key_id is not None}
+    data |= told
     if not attachment.is_bare:
         data["attachment_id"] = attachment.id
     values = {

@@ -11,6 +11,7 @@ class VolumeType(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
     is_public: bool = True
     extra_specs: dict[str, str] = {}
+    qos_specs_id: str | None = None
     created_at: str
     updated_at: str | None = None
 

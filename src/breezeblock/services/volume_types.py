@@ -1,4 +1,5 @@
-"""Use cases of volume types: make, change, delete, set and remove extra specs (administrators)."""
+"""Use cases of volume types: make, change, delete, set and remove extra specs, say who may use it
+(administrators)."""
 
 import uuid
 from typing import Any
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from breezeblock.config import Settings
-from breezeblock.db import tables, type_encryptions, volume_types
+from breezeblock.db import default_types, tables, type_encryptions, volume_types
 from breezeblock.db.connect import Database
 from breezeblock.errors import Conflict, InvalidInput, InvalidState, NotFound
 from breezeblock.model import clock
@@ -47,7 +48,9 @@ def delete_type(database: Database, settings: Settings, type_id: str) -> None:
     with database.begin() as connection:
         volume_type = of_id(connection, type_id)
         if volume_type.name == settings.default_volume_type:
-            raise InvalidInput(f"The volume type {type_id} is the default volume type and cannot be deleted.")
+            raise _is_default(type_id)
+        if default_types.of_type(connection, type_id):
+            raise _is_default(type_id)
         check_unused(connection, type_id, "Target volume type is still in use.")
         type_encryptions.remove(connection, type_id)
         volume_types.remove(connection, type_id)
@@ -71,6 +74,40 @@ def remove_extra_spec(database: Database, type_id: str, key: str) -> None:
             raise NotFound(f"Volume Type {type_id} has no extra specs with key {key}.")
         kept = {name: value for name, value in volume_type.extra_specs.items() if name != key}
         volume_types.update(connection, type_id, extra_specs=kept)
+
+
+def projects_of(database: Database, type_id: str) -> list[str]:
+    """The projects that a private type is there for. Raises `NotFound`, also for a public one."""
+    with database.read() as connection:
+        if volume_types.get(connection, type_id).is_public:
+            raise NotFound("Access list not available for public volume types.")
+        return volume_types.projects_of(connection, type_id)
+
+
+def add_project(database: Database, type_id: str, project_id: str) -> None:
+    """Let a project use a private type. Raises `NotFound`, `InvalidInput` for a public one, `Conflict` where it may."""
+    with database.begin() as connection:
+        _private(connection, type_id)
+        if project_id in volume_types.projects_of(connection, type_id):
+            raise Conflict(f"Volume type access for {type_id} / {project_id} combination already exists.")
+        volume_types.add_project(connection, type_id, project_id)
+
+
+def remove_project(database: Database, type_id: str, project_id: str) -> None:
+    """Let a project not use a private type any more. Raises `NotFound`, `InvalidInput` for a public one."""
+    with database.begin() as connection:
+        _private(connection, type_id)
+        if not volume_types.remove_project(connection, type_id, project_id):
+            raise NotFound(f"Volume type access not found for {type_id} / {project_id} combination.")
+
+
+def _private(connection: Connection, type_id: str) -> None:
+    if of_id(connection, type_id).is_public:
+        raise InvalidInput("Invalid volume type: Type access modification is not applicable to public volume type.")
+
+
+def _is_default(type_id: str) -> InvalidInput:
+    return InvalidInput(f"The volume type {type_id} is a default volume type and cannot be deleted.")
 
 
 def of_id(connection: Connection, type_id: str) -> VolumeType:

@@ -158,7 +158,7 @@ def _settle(
 ) -> _Plan:
     source = sources.of_image(image) if image else sources.resolve(connection, context, request)
     size = _size(request, source)
-    volume_type = _type_of(connection, settings, request, source)
+    volume_type = _type_of(connection, settings, context, request, source)
     encryption = of_new_volume(connection, volume_type, source, image)
     multiattach = volume_type.wants("multiattach")
     if multiattach:
@@ -244,15 +244,17 @@ def check_image_fits(image: Image, size: int, header: int) -> None:
         )
 
 
-def _type_of(connection: Connection, settings: Settings, request: CreateVolume, source: Source) -> VolumeType:
-    """The type asked for, else the source's, else the default; as Cinder settles it."""
+def _type_of(
+    connection: Connection, settings: Settings, context: RequestContext, request: CreateVolume, source: Source
+) -> VolumeType:
+    """The type asked for, else the source's, else the project's default, else everybody's; as Cinder settles it."""
     if request.volume_type is not None:
-        return volume_types.get(connection, request.volume_type)
+        return volume_types.get(connection, request.volume_type, context.own_project)
     if source.type_id is not None:
         found = volume_types.find(connection, source.type_id)
         if found is not None:
             return found
-    return volume_types.get(connection, settings.default_volume_type)
+    return volume_types.default_of(connection, settings, context.project_id)
 
 
 def _zones(settings: Settings, request: CreateVolume, source: Source, volume_type: VolumeType) -> tuple[str, ...]:

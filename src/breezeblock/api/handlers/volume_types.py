@@ -1,13 +1,15 @@
-"""Calls on volume types and their extra specs."""
+"""Calls on volume types, their extra specs, and who may use private ones."""
 
 from typing import Any
 
+import sqlalchemy as sa
+
 from breezeblock.api import listing
 from breezeblock.api.call import Call
-from breezeblock.api.listing import Condition, Filter, Listing, boolean, equals, members
+from breezeblock.api.listing import Condition, Filter, Listing, equals, members, passed_over
 from breezeblock.api.schemas.fields import flag
-from breezeblock.api.schemas.volume_types import TypeCreate, TypeUpdate
-from breezeblock.api.views.volume_types import COLUMNS, TypeView, managed
+from breezeblock.api.schemas.volume_types import ProjectAccess, TypeCreate, TypeUpdate
+from breezeblock.api.views.volume_types import COLUMNS, VISIBLE_SPECS, TypeView, managed
 from breezeblock.db import tables, volume_types
 from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.model.volume_type import VolumeType
@@ -17,12 +19,13 @@ LISTING = Listing(
     noun="Volume type",
     table=tables.volume_types,
     filters={
-        "is_public": Filter(make=boolean, admin=True),
+        "is_public": Filter(make=passed_over),
         "extra_specs": Filter(make=members, since=52),
-        "name": Filter(make=equals),
-        "description": Filter(make=equals),
+        "name": Filter(make=equals, admin=True),
+        "description": Filter(make=equals, admin=True),
     },
     sort_keys=frozenset("id name is_public created_at updated_at description".split()),
+    strict_since=52,
 )
 
 
@@ -43,17 +46,44 @@ def create(call: Call) -> Any:
 
 
 def index(call: Call) -> Any:
-    """GET /types: the public ones; an administrator chooses by `is_public` (None is all)."""
-    asked = call.query.pop("is_public", "true" if not call.context.is_admin else "none").lower()
+    """GET /types: those that the caller's project may use; an administrator chooses by `is_public` (None is all)."""
+    asked = asked_is_public(call)
     visible: list[Condition] = []
-    if not call.context.is_admin:
-        visible.append(tables.volume_types.c.is_public.is_(True))
-    elif asked != "none":
-        visible.append(boolean(tables.volume_types.c.is_public, "is_public", asked))
+    if asked is True:
+        visible.append(volume_types.usable_by(call.context.project_id))
+    elif asked is False:
+        visible.append(tables.volume_types.c.is_public.is_(False))
+    if _asks_for_hidden_specs(call):
+        visible.append(sa.false())
     page = listing.page(call, LISTING, COLUMNS, "types", *visible)
     detail = TypeView(call).detail
     beside = {name.replace("types_links", "volume_type_links"): value for name, value in page.beside.items()}
     return {"volume_types": [detail(VolumeType(**row._mapping)) for row in page.rows], **beside}
+
+
+def asked_is_public(call: Call) -> bool | None:
+    """Which types a list is to show: what an administrator says, by default the public ones; None is all.
+
+    Raises `InvalidInput` for a word that is neither.
+    """
+    asked = call.query.get("is_public")
+    if asked is None or not call.context.is_admin:
+        return True
+    if asked.strip().lower() == "none":
+        return None
+    try:
+        return flag(asked, "is_public")
+    except InvalidInput:
+        raise InvalidInput(f"Invalid is_public filter [{asked}]") from None
+
+
+def _asks_for_hidden_specs(call: Call) -> bool:
+    """Whether the list is filtered by extra specs that the caller may not see: then it is empty, which tells nothing."""
+    if "extra_specs" not in call.query or call.version < 52:
+        return False
+    if call.may("volume_extension:types_extra_specs:read_sensitive"):
+        return False
+    return not listing.dictionary("extra_specs", call.query["extra_specs"]).keys() <= set(VISIBLE_SPECS)
 
 
 def show(call: Call) -> Any:
@@ -116,6 +146,24 @@ def remove_spec(call: Call) -> None:
     services.remove_extra_spec(call.database, call.id, call.path["key"])
 
 
+def list_access(call: Call) -> Any:
+    """GET /types/{id}/os-volume-type-access: the projects that a private type is there for."""
+    projects = services.projects_of(call.database, call.id)
+    return {"volume_type_access": [{"volume_type_id": call.id, "project_id": project} for project in projects]}
+
+
+def add_access(call: Call) -> None:
+    """POST /types/{id}/action {addProjectAccess}."""
+    body: ProjectAccess = call.body
+    services.add_project(call.database, call.id, body.project)
+
+
+def remove_access(call: Call) -> None:
+    """POST /types/{id}/action {removeProjectAccess}."""
+    body: ProjectAccess = call.body
+    services.remove_project(call.database, call.id, body.project)
+
+
 def _texts(specs: dict[str, str | None]) -> dict[str, str]:
     """Specs as they are kept: null is an empty text."""
     return {key: value or "" for key, value in specs.items()}
@@ -123,9 +171,10 @@ def _texts(specs: dict[str, str | None]) -> dict[str, str]:
 
 def _visible(call: Call) -> VolumeType:
     """The type that the path names, if the caller may see it. Raises `NotFound`."""
-    name = call.settings.default_volume_type if call.id == "default" else call.id
     with call.database.read() as connection:
-        found = volume_types.get(connection, name)
-    if call.id not in {found.id, "default"} or not (found.is_public or call.context.is_admin):
+        if call.id == "default":
+            return volume_types.default_of(connection, call.settings, call.context.project_id)
+        found = volume_types.get(connection, call.id, call.context.own_project)
+    if call.id != found.id:
         raise NotFound(f"Volume type {call.id} could not be found.")
     return found

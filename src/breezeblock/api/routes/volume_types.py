@@ -1,12 +1,13 @@
-"""Volume types, their extra specs and encryption."""
+"""Volume types, their extra specs, access and encryption."""
 
 from breezeblock.api.dispatch import Route
 from breezeblock.api.handlers import encryption, volume_types
-from breezeblock.api.routes.route_makers import get
+from breezeblock.api.routes.route_makers import action_on, get
 from breezeblock.api.schemas import encryption as encryption_schemas
 from breezeblock.api.schemas import volume_types as type_schemas
 
 EXTRA_SPECS = "volume_extension:types_extra_specs"
+TYPE_ACCESS = "volume_extension:volume_type_access"
 TYPE_ENCRYPTION = "volume_extension:volume_type_encryption"
 
 ROUTES: list[Route] = [
@@ -55,6 +56,21 @@ ROUTES: list[Route] = [
         handler=volume_types.remove_spec,
         policy=f"{EXTRA_SPECS}:delete",
         status=202,
+    ),
+    get("/types/{id}/os-volume-type-access", volume_types.list_access, f"{TYPE_ACCESS}:get_all_for_type"),
+    action_on(
+        "types",
+        "addProjectAccess",
+        volume_types.add_access,
+        f"{TYPE_ACCESS}:addProjectAccess",
+        schema=type_schemas.PROJECT_ACCESS,
+    ),
+    action_on(
+        "types",
+        "removeProjectAccess",
+        volume_types.remove_access,
+        f"{TYPE_ACCESS}:removeProjectAccess",
+        schema=type_schemas.PROJECT_ACCESS,
     ),
     get("/types/{id}/encryption", encryption.show, f"{TYPE_ENCRYPTION}:get"),
     Route(

@@ -26,7 +26,14 @@ class TypeUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     is_public: Flag | None = None
 
 
+class ProjectAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """addProjectAccess and removeProjectAccess."""
+
+    project: Words
+
+
 CREATE = envelope("volume_type", TypeCreate)
 UPDATE = envelope("volume_type", TypeUpdate)
+PROJECT_ACCESS = Schema(ProjectAccess)
 EXTRA_SPECS = envelope("extra_specs", Specs)
 EXTRA_SPEC = Schema(Annotated[Specs, Meta(min_length=1, max_length=1)])

@@ -10,7 +10,7 @@ VISIBLE_SPECS = ("RESKEY:availability_zones", "multiattach", "replication_enable
 """The extra specs that everybody may see; the others tell of the storage, and are the administrators'."""
 
 _c = tables.volume_types.c
-COLUMNS = (_c.id, _c.name, _c.description, _c.is_public, _c.extra_specs, _c.created_at, _c.updated_at)
+COLUMNS = tuple(_c)
 
 
 def managed(volume_type: VolumeType) -> dict[str, Any]:
@@ -30,6 +30,7 @@ class TypeView:
     def __init__(self, call: Call) -> None:
         self._specs = call.may("volume_extension:access_types_extra_specs")
         self._all_specs = call.may("volume_extension:types_extra_specs:read_sensitive")
+        self._access = call.may("volume_extension:volume_type_access")
         self._qos = call.may("volume_extension:access_types_qos_specs_id")
 
     def detail(self, volume_type: VolumeType) -> dict[str, Any]:
@@ -39,12 +40,13 @@ class TypeView:
             "name": volume_type.name,
             "is_public": volume_type.is_public,
             "description": volume_type.description,
-            "os-volume-type-access:is_public": volume_type.is_public,
         }
+        if self._access:
+            shown["os-volume-type-access:is_public"] = volume_type.is_public
         if self._specs:
             shown["extra_specs"] = self.specs(volume_type)
         if self._qos:
-            shown["qos_specs_id"] = None
+            shown["qos_specs_id"] = volume_type.qos_specs_id
         return shown
 
     def specs(self, volume_type: VolumeType) -> dict[str, str]:

@@ -4,31 +4,42 @@ from breezeblock.db.tables.backends import pools, services, slots
 from breezeblock.db.tables.columns import Json, metadata
 from breezeblock.db.tables.events import deliveries, events
 from breezeblock.db.tables.flows import flow_checkpoints, flow_requests, idempotency_keys, operations
+from breezeblock.db.tables.group_types import group_types
 from breezeblock.db.tables.images import image_cache_entries, images, verified_images
+from breezeblock.db.tables.qos_specs import qos_specs
 from breezeblock.db.tables.quotas import quotas
 from breezeblock.db.tables.resources import attachments, backups, snapshots, volumes
-from breezeblock.db.tables.volume_types import volume_type_encryptions, volume_types
+from breezeblock.db.tables.volume_types import (
+    default_volume_types,
+    volume_type_encryptions,
+    volume_type_projects,
+    volume_types,
+)
 
 __all__ = [
     "Json",
     "attachments",
     "backups",
+    "default_volume_types",
     "deliveries",
     "events",
     "flow_checkpoints",
     "flow_requests",
+    "group_types",
     "idempotency_keys",
     "image_cache_entries",
     "images",
     "metadata",
     "operations",
     "pools",
+    "qos_specs",
     "quotas",
     "services",
     "slots",
     "snapshots",
     "verified_images",
     "volume_type_encryptions",
+    "volume_type_projects",
     "volume_types",
     "volumes",
 ]

@@ -12,6 +12,7 @@ volume_types = sa.Table(
     text("description"),
     flag("is_public", True),
     json("extra_specs"),
+    text("qos_specs_id", index=True),
     text("created_at", required=True),
     text("updated_at"),
 )
@@ -28,3 +29,19 @@ volume_type_encryptions = sa.Table(
     text("created_at", required=True),
     text("updated_at"),
 )
+
+volume_type_projects = sa.Table(
+    "volume_type_projects",
+    metadata,
+    text("volume_type_id", primary_key=True),
+    text("project_id", primary_key=True),
+)
+"""Which projects a private type is there for."""
+
+default_volume_types = sa.Table(
+    "default_volume_types",
+    metadata,
+    text("project_id", primary_key=True),
+    text("volume_type_id", required=True),
+)
+"""The type of a project's volumes where none is named."""
