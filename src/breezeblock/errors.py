@@ -13,6 +13,7 @@ FAULT_KEYS = {
     404: "itemNotFound",
     405: "badMethod",
     409: "conflictingRequest",
+    412: "preconditionFailed",
     413: "overLimit",
     415: "badMediaType",
     501: "notImplemented",
@@ -81,6 +82,12 @@ class Conflict(BreezeblockError):
     """The resource is already there, or something else is happening to it."""
 
     status = 409
+
+
+class PreconditionFailed(BreezeblockError):
+    """The resource has changed since it was read (If-Match)."""
+
+    status = 412
 
 
 class OverQuota(BreezeblockError):

@@ -288,6 +288,8 @@ def _valid_body(route):
         "os-reimage": {"image_id": uuid},
         "addProjectAccess": {"project": "p"},
         "removeProjectAccess": {"project": "p"},
+        "os-extend_volume_completion": {},
+        "os-update_snapshot_status": {"status": "error"},
     }
     if route.action is not None:
         return {route.action: actions.get(route.action)}

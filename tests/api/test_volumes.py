@@ -200,7 +200,7 @@ def test_reset_status(live):
     reset(400, migration_status="x")
     reset(202, migration_status="migrating")
     assert live.get(f"/v3/{path}").json["volume"]["migration_status"] == "migrating"
-    reset(202, status="maintenance")
+    reset(202, status="maintenance", migration_status="none")
     act(live, path, 202, **{"os-force_delete": None})
     live.cloud.settled(volume)
     assert live.get(f"/v3/{path}").status_code == 404

@@ -23,7 +23,7 @@ from breezeblock.model import flows as flow_versions
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
 from breezeblock.model.volume_type import VolumeType
-from breezeblock.services import attachments, backups, snapshots
+from breezeblock.services import attachments, backups, extend, snapshots
 from breezeblock.services import volumes as volume_services
 from breezeblock.services.doctor.examine import examine
 from breezeblock.services.doctor.fix import FIXES
@@ -122,7 +122,7 @@ def test_a_service_that_has_done_everything_is_clean(cloud):
         backup = backups.create_backup(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
         cloud.settled(backup.id)
         cloud.made(backup_id=backup.id)
-        volume_services.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 3)
+        extend.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 3)
         cloud.settled(volume.id)
         attached = attachments.create_attachment(cloud.database, MEMBER, volume_id=clone.id, connector={"host": "here"})
         attachments.complete(cloud.database, MEMBER, attached.id)

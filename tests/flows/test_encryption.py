@@ -18,7 +18,7 @@ from breezeblock.keys.store import passphrase
 from breezeblock.model import clock
 from breezeblock.model.image import Image
 from breezeblock.model.volume_type import VolumeType
-from breezeblock.services import backups, encryption, snapshots
+from breezeblock.services import backups, encryption, extend, snapshots
 from breezeblock.services import volumes as volume_services
 from breezeblock.services.doctor.examine import examine
 from tests import encrypted
@@ -244,7 +244,7 @@ def test_backup_and_restore(cloud, tmp_path):
 
 def test_extend(cloud, tmp_path):
     volume = cloud.made(size=1, image_ref=image(cloud), volume_type="secret")
-    volume_services.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2)
+    extend.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2)
     assert cloud.settled(volume.id).state == "succeeded"
     volume = cloud.volume(volume.id)
     require(cloud, volume, tmp_path)

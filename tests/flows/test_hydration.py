@@ -19,7 +19,7 @@ from breezeblock.flows.engine import message_for_user
 from breezeblock.images import lazy_disk
 from breezeblock.images.catalog import RangesUnsupported
 from breezeblock.model.image import Image
-from breezeblock.services import backups, operations, snapshots, volume_types, volumes
+from breezeblock.services import backups, extend, operations, snapshots, volume_types, volumes
 from breezeblock.services.doctor.examine import examine
 from tests.cloud import ADMIN, MEMBER, Cloud, Images
 from tests.drivers.nbd_client import NbdClient
@@ -358,7 +358,7 @@ def test_what_cannot_be_done_meanwhile_says_so(cloud, disk, tmp_path):
             backups.create_backup(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
         with pytest.raises(InvalidState, match="delete the volume instead"):
             operations.cancel_operation(cloud.database, ADMIN, operation(cloud, volume).id)
-        volumes.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2)
+        extend.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2)
         until(lambda: cloud.volume(volume.id).status == "available")
         assert cloud.volume(volume.id).size == 2
         cloud.images.streams.set()

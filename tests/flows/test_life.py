@@ -13,7 +13,7 @@ from breezeblock.flows import replicas
 from breezeblock.model import clock
 from breezeblock.model.qos_specs import QosSpecs
 from breezeblock.model.volume_type import VolumeType
-from breezeblock.services import attachments, backups, snapshots
+from breezeblock.services import attachments, backups, extend, snapshots
 from breezeblock.services import volumes as volume_services
 from tests.cloud import ADMIN, MEMBER, Cloud
 
@@ -88,13 +88,13 @@ def test_snapshot_clone_and_deletion_of_the_first(cloud):
 def test_extend(cloud):
     volume = cloud.made(size=1)
     write(cloud, volume, b"x" * MIB)
-    volume_services.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 3)
+    extend.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 3)
     assert cloud.settled(volume.id).state == "succeeded"
     volume = cloud.volume(volume.id)
     assert (volume.status, volume.size) == ("available", 3)
     assert read(cloud, volume, MIB) == b"x" * MIB
     with pytest.raises(InvalidInput, match="greater than current"):
-        volume_services.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 3)
+        extend.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 3)
 
 
 def test_a_failed_extend_gives_the_size_back(cloud, monkeypatch):
@@ -104,7 +104,7 @@ def test_a_failed_extend_gives_the_size_back(cloud, monkeypatch):
         raise RuntimeError
 
     monkeypatch.setattr(cloud.driver, "extend_volume", broken)
-    volume_services.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2)
+    extend.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2)
     cloud.settled(volume.id)
     volume = cloud.volume(volume.id)
     assert (volume.status, volume.size) == ("error_extending", 1)

@@ -7,7 +7,7 @@ import pytest
 
 from breezeblock.errors import NotFound
 from breezeblock.exports.nbd import NbdExports
-from breezeblock.services import attachments, snapshots
+from breezeblock.services import attachments, extend, snapshots
 from breezeblock.services import volumes as volume_services
 from breezeblock.worker import _Owned
 from tests.cloud import MEMBER, Cloud
@@ -98,7 +98,7 @@ def test_a_volume_detached_while_it_is_extended_is_known_to_be_detached(cloud, m
         "extend_volume",
         lambda: attachments.delete_attachment(cloud.database, MEMBER, attachment.id),
     )
-    volume_services.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2, online=True)
+    extend.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2, online=True)
     assert cloud.settled(volume.id).state == "succeeded"
     volume = cloud.volume(volume.id)
     assert (volume.status, volume.attach_status, volume.size) == ("available", "detached", 2)
@@ -108,11 +108,11 @@ def test_a_volume_detached_while_it_is_extended_is_known_to_be_detached(cloud, m
 def test_a_copy_is_as_large_as_its_volume_was_when_it_was_asked_for(cloud, monkeypatch, verb):
     volume = cloud.made(size=1)
 
-    def extend():
-        volume_services.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2)
+    def grow():
+        extend.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2)
         wait_until_it_runs(cloud, volume)
 
-    before(monkeypatch, cloud, verb, extend)
+    before(monkeypatch, cloud, verb, grow)
     if verb == "create_snapshot":
         made = cloud.made(snapshot_id=snap(cloud, volume).id)
     else:

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from breezeblock.db import quotas
 from breezeblock.errors import BackendOutOfSpace, BreezeblockError, InvalidInput, InvalidState, OverQuota
 from breezeblock.scheduling import quota
-from breezeblock.services import snapshots
+from breezeblock.services import extend, snapshots
 from breezeblock.services import volumes as volume_services
 from tests.cloud import MEMBER, Cloud
 
@@ -71,7 +71,7 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data(), size=st.integers(1, 9))
     def extend(self, data, size):
         volume = data.draw(st.sampled_from(self.known))
-        self.attempt(volume_services.extend_volume, self.cloud.database, self.cloud.settings, MEMBER, volume, size)
+        self.attempt(extend.extend_volume, self.cloud.database, self.cloud.settings, MEMBER, volume, size)
 
     @precondition(lambda self: self.known)
     @rule(data=st.data())

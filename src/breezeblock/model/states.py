@@ -80,7 +80,8 @@ VOLUME_MOVES: dict[str, Move] = {
     "reset_status": _move(
         "*",
         *"creating available deleting error error_deleting attaching detaching in-use maintenance extending "
-        "error_extending uploading downloading reserved backing-up restoring-backup error_restoring".split(),
+        "error_extending uploading downloading reserved backing-up restoring-backup error_restoring awaiting-transfer "
+        "error_backing-up managing error_managing retyping".split(),
     ),
 }
 
@@ -93,8 +94,13 @@ SNAPSHOT_MOVES: dict[str, Move] = {
     "delete_busy": _move("deleting", "available"),
     "revert": _move("available", "restoring"),
     "revert_done": _move("restoring", "available"),
-    "strand": _move("creating deleting restoring", "error", "error_deleting", "available"),
-    "reset_status": _move("*", "creating", "available", "deleting", "error", "error_deleting"),
+    "strand": _move("creating deleting restoring backing-up", "error", "error_deleting", "available"),
+    "told_creating": _move("creating", "creating", "available", "error"),
+    "told_deleting": _move("deleting", "deleting", "error_deleting"),
+    "reset_status": _move(
+        "*",
+        *"error available creating deleting deleted updating error_deleting unmanaging backing-up restoring".split(),
+    ),
 }
 
 BACKUP_MOVES: dict[str, Move] = {

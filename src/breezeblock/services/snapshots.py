@@ -11,6 +11,8 @@ from breezeblock.db.connect import Database
 from breezeblock.errors import InvalidInput, InvalidState
 from breezeblock.model import clock
 from breezeblock.model.snapshot import Snapshot
+from breezeblock.model.states import SNAPSHOT_MOVES
+from breezeblock.model.volume import Volume
 from breezeblock.scheduling import quota
 from breezeblock.scheduling.admission import take_turn
 from breezeblock.services.hydration import require_hydrated
@@ -41,10 +43,11 @@ def create_snapshot(
             if first is not None:
                 return snapshots.get(connection, first)
         volume = volumes.get(connection, volume_id, context.own_project)
+        _check_can_be_taken(volume)
         allowed = {"available", "in-use"} if force else {"available"}
         if volume.status not in allowed:
             raise InvalidState(
-                f"Invalid volume: Volume {volume_id} status must be {' or '.join(sorted(allowed))}, but current status "
+                f"Invalid volume: Volume {volume_id} status must be {', '.join(sorted(allowed))}, but current status "
                 f"is: {volume.status}."
             )
         require_hydrated(connection, volume_id)
@@ -75,12 +78,24 @@ def create_snapshot(
     return snapshot
 
 
+def _check_can_be_taken(volume: Volume) -> None:
+    """Cinder's words for volumes of which no snapshot is taken (`_create_snapshot_in_db_validate`)."""
+    if volume.status == "maintenance":
+        raise InvalidState("Invalid volume: The snapshot cannot be created when the volume is in maintenance mode.")
+    if volume.migration_status not in {None, "deleting", "error", "success"}:
+        raise InvalidState("Invalid volume: Snapshot cannot be created while volume is migrating.")
+    if volume.status == "error":
+        raise InvalidState("Invalid volume: The snapshot cannot be created when the volume is in error status.")
+
+
 def update_snapshot(database: Database, context: RequestContext, snapshot_id: str, **values: object) -> Snapshot:
     """Change name, description or metadata."""
     with database.begin() as connection:
-        snapshots.get(connection, snapshot_id, context.own_project)
+        before = snapshots.get(connection, snapshot_id, context.own_project)
         if values:
+            outbox.snapshot_event(connection, "update.start", before, None)
             snapshots.update(connection, snapshot_id, **values)
+            outbox.snapshot_event(connection, "update.end", snapshots.get(connection, snapshot_id), None)
         return snapshots.get(connection, snapshot_id)
 
 
@@ -97,11 +112,34 @@ def delete_snapshot(database: Database, context: RequestContext, snapshot_id: st
 def reset_status(database: Database, context: RequestContext, snapshot_id: str, status: str) -> None:
     """Set a snapshot's status by hand (admin). Raises `InvalidInput` for a status that cannot be set."""
     with database.begin() as connection:
-        snapshots.get(connection, snapshot_id, context.own_project)
+        before = snapshots.get(connection, snapshot_id, context.own_project)
+        outbox.snapshot_event(connection, "reset_status.start", before, None)
         try:
             moves.move(connection, "snapshot", snapshot_id, "reset_status", status)
         except ValueError as error:
-            raise InvalidInput(f"Invalid input received: {status} is no status that can be set.") from error
+            known = ", ".join(SNAPSHOT_MOVES["reset_status"].end)
+            raise InvalidInput(f"Snapshot status: {status} is invalid, valid statuses are: {known}.") from error
+        outbox.snapshot_event(connection, "reset_status.end", snapshots.get(connection, snapshot_id), None)
+
+
+_NEXT = {"creating": ("creating", "available", "error"), "deleting": ("deleting", "error_deleting")}
+"""Where a snapshot may be put by whoever takes or deletes it, from the status it is in."""
+
+
+def update_status(
+    database: Database, context: RequestContext, snapshot_id: str, status: str, progress: str | None
+) -> None:
+    """Note how far a snapshot is that is being taken or deleted. Raises `InvalidInput` for another step."""
+    with database.begin() as connection:
+        snapshot = snapshots.get(connection, snapshot_id, context.own_project)
+        if snapshot.status not in _NEXT:
+            raise InvalidInput(f"Snapshot status {snapshot.status} not allowed for update_snapshot_status")
+        if status not in _NEXT[snapshot.status]:
+            raise InvalidInput(
+                f"Provided snapshot status {status} not allowed for snapshot with status {snapshot.status}."
+            )
+        values = {"progress": progress} if progress else {}
+        moves.move(connection, "snapshot", snapshot_id, f"told_{snapshot.status}", status, **values)
 
 
 def _request(connection: Connection, context: RequestContext, flow: str, operation_id: str, snapshot: Snapshot) -> None:

@@ -3,13 +3,13 @@
 from typing import Any
 
 from breezeblock.context import RequestContext
-from breezeblock.db import attachments, moves, volumes
+from breezeblock.db import attachments, moves, outbox, volumes
 from breezeblock.db.connect import Database
 from breezeblock.errors import InvalidInput
+from breezeblock.model.states import VOLUME_MOVES
 
 ATTACH_STATUSES = ("attached", "detached")
 MIGRATION_STATUSES = ("migrating", "error", "success", "completing", "none", "starting")
-_NOT_BY_HAND = ("deleting", "error_deleting", "detaching")
 
 
 def reset_status(
@@ -31,23 +31,27 @@ def reset_status(
     if migration_status is not None:
         migration = _one_of(MIGRATION_STATUSES, migration_status, "migration status")
         changes["migration_status"] = None if migration == "none" else migration
-    if status in _NOT_BY_HAND:
+    if status == "deleting":  # error_deleting and detaching are set, as Cinder does, whose list lacks a comma
         raise InvalidInput(f"Cannot reset-state to {status}")
     with database.begin() as connection:
-        volumes.get(connection, volume_id, context.own_project)
+        volume = volumes.get(connection, volume_id, context.own_project, lock=True)
         attached = attachments.of_volume(connection, volume_id)
         if status == "in-use" and not attached:
             raise InvalidInput("Cannot reset-state to in-use because volume does not have any attachments.")
+        outbox.volume_event(connection, "reset_status.start", volume, None)
         if status is None:
             volumes.update(connection, volume_id, **changes)
         else:
             try:
                 moves.move(connection, "volume", volume_id, "reset_status", status, **changes)
             except ValueError as error:
-                raise InvalidInput(f"Volume status: {status} is invalid.") from error
+                known = ", ".join(VOLUME_MOVES["reset_status"].end)
+                raise InvalidInput(f"Volume status: {status} is invalid, valid statuses are: {known}.") from error
         if attach_status == "detached":
             for attachment in attached:
                 attachments.remove(connection, attachment.id)
+            volumes.forget_admin_metadata(connection, volume_id, "attached_mode")
+        outbox.volume_event(connection, "reset_status.end", volumes.get(connection, volume_id), None)
 
 
 def _one_of(known: tuple[str, ...], value: str, what: str) -> str:

@@ -124,3 +124,21 @@ def check_unused(connection: Connection, type_id: str, message: str) -> None:
     """Raises `InvalidState` with this message while volumes have the type."""
     if volume_types.in_use(connection, type_id):
         raise InvalidState(message)
+
+
+def check_size(volume_type: VolumeType, size: int) -> None:
+    """Whether a volume of this type may have so many GiB (`provisioning:min_vol_size`, `max_vol_size`).
+
+    Raises `InvalidInput`. A limit that is no number says nothing.
+    """
+    least, most = (volume_type.extra_specs.get(f"provisioning:{limit}_vol_size", "") for limit in ("min", "max"))
+    if least.isdigit() and size < int(least):
+        raise InvalidInput(
+            f"Invalid input received: Specified volume size of '{size}' is less than the minimum required size of "
+            f"'{least}' for volume type '{volume_type.name}'."
+        )
+    if most.isdigit() and size > int(most):
+        raise InvalidInput(
+            f"Invalid input received: Specified volume size of '{size}' is greater than the maximum allowable size of "
+            f"'{most}' for volume type '{volume_type.name}'."
+        )

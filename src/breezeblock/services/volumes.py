@@ -1,4 +1,4 @@
-"""Use cases of volumes: create, plan, update, extend, delete."""
+"""Use cases of volumes: create, plan, update, delete."""
 
 import time
 import uuid
@@ -26,6 +26,7 @@ from breezeblock.scheduling.placement import Wanted
 from breezeblock.services import sources
 from breezeblock.services.encryption import of_new_volume
 from breezeblock.services.sources import Source
+from breezeblock.services.volume_types import check_size
 
 FIRST_REPORT_SECONDS = 10.0
 LOOK_SECONDS = 0.1
@@ -160,6 +161,7 @@ def _settle(
     size = _size(request, source)
     volume_type = _type_of(connection, settings, context, request, source)
     encryption = of_new_volume(connection, volume_type, source, image)
+    check_size(volume_type, size)
     multiattach = volume_type.wants("multiattach")
     if multiattach:
         policy.authorize(context, "volume:multiattach")
@@ -267,42 +269,16 @@ def _zones(settings: Settings, request: CreateVolume, source: Source, volume_typ
 
 
 def update_volume(database: Database, context: RequestContext, volume_id: str, **values: object) -> Volume:
-    """Change name, description or metadata."""
+    """Change name, description, metadata or the bootable flag. Raises `InvalidState` in maintenance."""
     with database.begin() as connection:
         before = volumes.get(connection, volume_id, context.own_project)
+        if before.status == "maintenance":
+            raise InvalidState("Invalid volume: The volume cannot be updated during maintenance.")
         if values:
             volumes.update(connection, volume_id, **values)
             outbox.volume_event(connection, "update.start", before, None)
             outbox.volume_event(connection, "update.end", before, None)
         return volumes.get(connection, volume_id)
-
-
-def extend_volume(
-    database: Database, settings: Settings, context: RequestContext, volume_id: str, new_size: int, online: bool = False
-) -> None:
-    """Grow a volume to `new_size` GiB; one in use only where `online` (3.42). Raises `InvalidInput`, `InvalidState`."""
-    with database.begin() as connection:
-        volume = volumes.get(connection, volume_id, context.own_project)
-        if volume.status == "in-use" and not online:
-            raise InvalidState(f"Invalid volume: Volume {volume_id} status must be available to extend, but is in-use.")
-        if new_size <= volume.size:
-            raise InvalidInput(
-                f"Invalid input received: New size for extend must be greater than current size. "
-                f"(current: {volume.size}, extended: {new_size})."
-            )
-        more = new_size - volume.size
-        quota.check(connection, settings, volume.project_id, volume_size=new_size, gigabytes=more)
-        moves.move(connection, "volume", volume_id, "extend", size=new_size)
-        operation_id = str(uuid.uuid4())
-        outbox.volume_event(connection, "resize.start", volume, operation_id)
-        operations.request_flow(
-            connection,
-            context,
-            "extend_volume",
-            operation_id=operation_id,
-            resource=volume,
-            arguments={"volume_id": volume_id, "old_size": volume.size, "new_size": new_size},
-        )
 
 
 def delete_volume(
@@ -325,15 +301,22 @@ def remove_volume(
         raise InvalidState(
             f"Invalid volume: Volume {volume.id} is attached or connected and cannot be deleted; detach it first."
         )
+    if volume.migration_status not in {None, "deleting", "error", "success"}:
+        raise InvalidState(f"Invalid volume: Volume {volume.id} must not be migrating to be deleted.")
     kept = snapshots.of_volume(connection, volume.id)
+    if not context.is_admin and any(one.project_id != volume.project_id for one in kept):
+        raise InvalidState(
+            f"Invalid volume: Volume {volume.id} must be disassociated from snapshots after volume transfer: some are "
+            "another project's."
+        )
     if kept and not cascade:
         raise InvalidState(
             f"Invalid volume: Volume {volume.id} still has {len(kept)} dependent snapshots; delete them first, or cascade."
         )
     operation_id = str(uuid.uuid4())
     for snapshot in kept:
-        if snapshot.status != "deleting":  # as Cinder: one that goes already is no obstacle
-            moves.move(connection, "snapshot", snapshot.id, "delete")
+        if snapshot.status != "deleting":  # one that goes already is no obstacle
+            moves.move(connection, "snapshot", snapshot.id, "force_delete" if force else "delete")
             outbox.snapshot_event(connection, "delete.start", snapshot, operation_id)
     moves.move(connection, "volume", volume.id, "force_delete" if force else "delete")
     outbox.volume_event(connection, "delete.start", volume, operation_id)

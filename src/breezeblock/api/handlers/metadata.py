@@ -1,21 +1,29 @@
 """The metadata of volumes and snapshots, as resources of their own below them."""
 
+import hashlib
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from breezeblock.api import listing
-from breezeblock.api.call import Call
+from breezeblock.api.call import Call, Reply
 from breezeblock.api.listing import Listing
-from breezeblock.errors import InvalidInput, NotFound
+from breezeblock.errors import InvalidInput, NotFound, PreconditionFailed
 from breezeblock.services import metadata
+
+ETAGS = 15
 
 
 class MetadataHandlers:
-    """The handlers for one kind of resource."""
+    """The handlers for one kind of resource.
 
-    def __init__(self, owner: Listing) -> None:
+    With `etags`, from 3.15 on, all the metadata have an Etag, and are changed by PUT only where they match If-Match.
+    """
+
+    def __init__(self, owner: Listing, *, etags: bool = False) -> None:
         self._owner = owner
+        self._etags = etags
 
     def _read(self, call: Call) -> dict[str, str]:
         with call.database.read() as connection:
@@ -28,7 +36,9 @@ class MetadataHandlers:
 
     def show(self, call: Call) -> Any:
         """GET …/metadata."""
-        return {"metadata": self._read(call)}
+        content = {"metadata": self._read(call)}
+        etag = {"Etag": _etag(content["metadata"])} if self._has_etags(call) else {}
+        return Reply(content=content, headers=etag)
 
     def add(self, call: Call) -> Any:
         """POST …/metadata: adds to what is there."""
@@ -36,7 +46,13 @@ class MetadataHandlers:
 
     def replace(self, call: Call) -> Any:
         """PUT …/metadata: all of it anew."""
-        return {"metadata": self._change(call, lambda _: call.body.content)}
+
+        def change(old: dict[str, str]) -> dict[str, str]:
+            self._check_match(call, old)
+            new: dict[str, str] = call.body.content
+            return new
+
+        return {"metadata": self._change(call, change)}
 
     def show_one(self, call: Call) -> Any:
         """GET …/metadata/{key}."""
@@ -48,10 +64,16 @@ class MetadataHandlers:
 
     def set_one(self, call: Call) -> Any:
         """PUT …/metadata/{key}."""
-        key, asked = call.path["key"], call.body.content
+        key = call.path["key"]
+        asked: dict[str, str] = call.body.content
         if key not in asked:
             raise InvalidInput("Request body and URI mismatch")
-        self._change(call, lambda old: old | asked)
+
+        def change(old: dict[str, str]) -> dict[str, str]:
+            self._check_match(call, old)
+            return old | asked
+
+        self._change(call, change)
         return {"meta": asked}
 
     def remove_one(self, call: Call) -> None:
@@ -65,5 +87,21 @@ class MetadataHandlers:
 
         self._change(call, change)
 
+    def _has_etags(self, call: Call) -> bool:
+        return self._etags and call.version >= ETAGS
+
+    def _check_match(self, call: Call, old: dict[str, str]) -> None:
+        """Raises `PreconditionFailed` where If-Match names other metadata than these."""
+        wanted = call.request.get_header("If-Match")
+        if not wanted or wanted.strip() == "*" or not self._has_etags(call):
+            return
+        if _etag(old) not in {one.strip().strip('"') for one in wanted.split(",")}:
+            raise PreconditionFailed
+
     def _missing(self, call: Call, key: str) -> NotFound:
         return NotFound(f"{self._owner.noun} {call.id} has no metadata with key {key}.")
+
+
+def _etag(metadata: dict[str, str]) -> str:
+    """Cinder's: the MD5 of the body, here with its keys in order, since the order has no meaning."""
+    return hashlib.md5(msgspec.json.encode(metadata, order="sorted"), usedforsecurity=False).hexdigest()

@@ -8,11 +8,11 @@ from breezeblock.api import listing
 from breezeblock.api.call import Call
 from breezeblock.api.listing import Filter, Listing, boolean, equals, members, number, times
 from breezeblock.api.schemas.fields import flag, trimmed
-from breezeblock.api.schemas.snapshots import SnapshotCreate, SnapshotUpdate, StatusReset
+from breezeblock.api.schemas.snapshots import SnapshotCreate, SnapshotUpdate, StatusReset, StatusUpdate
 from breezeblock.api.views import snapshots as view
 from breezeblock.api.views.snapshots import SnapshotView
 from breezeblock.db import tables
-from breezeblock.errors import InvalidInput
+from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.services import snapshots
 
 IN_USE = 66
@@ -47,6 +47,8 @@ LISTING = Listing(
 def create(call: Call) -> Any:
     """POST /snapshots. From 3.66 on a volume in use needs no force, and `force` may only be true."""
     body: SnapshotCreate = call.body.content
+    if body.volume_id is None:
+        raise NotFound("Volume None could not be found.")
     force = flag(body.force, "force")
     if call.version >= IN_USE:
         if body.force is not None and not force:
@@ -121,3 +123,9 @@ def reset_status(call: Call) -> None:
     """os-reset_status (administrators)."""
     body: StatusReset = call.body
     snapshots.reset_status(call.database, call.context, call.id, body.status.lower())
+
+
+def update_status(call: Call) -> None:
+    """os-update_snapshot_status: how far it is with what is under way."""
+    body: StatusUpdate = call.body
+    snapshots.update_status(call.database, call.context, call.id, body.status, body.progress)

@@ -19,6 +19,7 @@ from breezeblock.api.schemas.volumes import (
 from breezeblock.api.views.volumes import uploading
 from breezeblock.db import tables
 from breezeblock.errors import InvalidInput, NotFound
+from breezeblock.services import extend as extensions
 from breezeblock.services import metadata, uploads, volume_status, volumes
 
 
@@ -26,7 +27,12 @@ def extend(call: Call) -> None:
     """os-extend; of a volume in use from 3.42 on."""
     body: Extend = call.body
     online = call.version >= 42
-    volumes.extend_volume(call.database, call.settings, call.context, call.id, body.new_size, online=online)
+    extensions.extend_volume(call.database, call.settings, call.context, call.id, body.new_size, online=online)
+
+
+def extend_completion(call: Call) -> None:
+    """os-extend_volume_completion (administrators): the compute service has, or has not, seen the new size."""
+    extensions.complete_extension(call.database, call.context, call.id)
 
 
 def reset_status(call: Call) -> None:

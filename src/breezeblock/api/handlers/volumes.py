@@ -17,6 +17,8 @@ from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.model.volume import Volume
 from breezeblock.services import volumes
 
+FROM_BACKUP = 47
+
 LISTING = Listing(
     noun="Volume",
     table=tables.volumes,
@@ -71,7 +73,7 @@ def create_request(call: Call) -> volumes.CreateVolume:
             "Contact your administrator to create a multiattach enabled volume type and use it to create multiattach "
             "volumes."
         )
-    group = body.group_id or body.consistencygroup_id
+    group = (body.group_id if call.version >= 13 else None) or body.consistencygroup_id
     if group is not None:
         raise NotFound(f"Group {group} could not be found.")
     image_ref = body.image_ref if body.image_ref is not None else body.image_id
@@ -88,7 +90,7 @@ def create_request(call: Call) -> volumes.CreateVolume:
         source_volid=body.source_volid,
         source_replica=body.source_replica,
         image_ref=image_ref.rpartition("/")[2] if image_ref is not None else None,
-        backup_id=body.backup_id,
+        backup_id=body.backup_id if call.version >= FROM_BACKUP else None,
     )
 
 

@@ -41,6 +41,13 @@ ROUTES: list[Route] = [
         f"{SNAPSHOT_ACTIONS}:reset_status",
         schema=snapshot_schemas.RESET_STATUS,
     ),
+    action_on(
+        "snapshots",
+        "os-update_snapshot_status",
+        snapshots.update_status,
+        "snapshot_extension:snapshot_actions:update_snapshot_status",
+        schema=snapshot_schemas.UPDATE_STATUS,
+    ),
     action_on("snapshots", "os-force_delete", snapshots.force_delete, f"{SNAPSHOT_ACTIONS}:force_delete"),
     *metadata_of(
         "snapshots",

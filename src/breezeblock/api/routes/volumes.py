@@ -61,6 +61,13 @@ ROUTES: list[Route] = [
     ),
     action_on(
         "volumes",
+        "os-extend_volume_completion",
+        volume_actions.extend_completion,
+        f"{ADMIN_ACTIONS}:extend_volume_completion",
+        schema=volume_schemas.EXTEND_COMPLETION,
+    ),
+    action_on(
+        "volumes",
         "os-reset_status",
         volume_actions.reset_status,
         f"{ADMIN_ACTIONS}:reset_status",
@@ -110,7 +117,7 @@ ROUTES: list[Route] = [
     ),
     *metadata_of(
         "volumes",
-        MetadataHandlers(volumes.LISTING),
+        MetadataHandlers(volumes.LISTING, etags=True),
         "volume:get_volume_metadata",
         "volume:create_volume_metadata",
         "volume:update_volume_metadata",

@@ -1,6 +1,9 @@
 """Bodies of the calls on snapshots (Cinder: `api/schemas/snapshots.py`)."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from breezeblock.api.bodies import Schema, envelope
 from breezeblock.api.schemas.fields import Flag, Metadata, Text, Uuid
@@ -9,7 +12,7 @@ from breezeblock.api.schemas.fields import Flag, Metadata, Text, Uuid
 class SnapshotCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """POST /snapshots."""
 
-    volume_id: Uuid
+    volume_id: Uuid | None
     name: Text | None = None
     display_name: Text | None = None
     description: Text | None = None
@@ -32,6 +35,14 @@ class StatusReset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: Text
 
 
+class StatusUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """os-update_snapshot_status, by a compute service that takes the snapshot itself."""
+
+    status: str
+    progress: Annotated[str, Meta(pattern=r"\A(100|[0-9]{1,2})%\Z")] | None = None
+
+
 CREATE = envelope("snapshot", SnapshotCreate)
 UPDATE = envelope("snapshot", SnapshotUpdate)
 RESET_STATUS = Schema(StatusReset)
+UPDATE_STATUS = Schema(StatusUpdate)

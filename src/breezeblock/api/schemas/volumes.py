@@ -61,6 +61,12 @@ class Extend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     new_size: Size
 
 
+class ExtendCompletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """os-extend_volume_completion."""
+
+    error: bool | str | None = None
+
+
 class ResetStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """os-reset_status of a volume."""
 
@@ -113,6 +119,7 @@ CREATE = {0: Schema(_CreateBody), 53: Schema(_StrictCreateBody)}
 UPDATE = envelope("volume", VolumeUpdate)
 PLAN = Schema(_StrictCreateBody)
 EXTEND = Schema(Extend)
+EXTEND_COMPLETION = Schema(ExtendCompletion)
 RESET_STATUS = Schema(ResetStatus)
 SET_BOOTABLE = Schema(SetBootable)
 UPDATE_READONLY = Schema(UpdateReadonly)
