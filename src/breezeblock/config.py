@@ -70,6 +70,8 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.IntOpt("quota_backups", default=1000, min=-1, help="Backups of a project."),
     cfg.IntOpt("quota_backup_gigabytes", default=100000, min=-1, help="GiB of backups of a project."),
     cfg.IntOpt("per_volume_size_limit", default=-1, min=-1, help="GiB of one volume."),
+    cfg.IntOpt("volume_transfer_salt_length", default=8, min=8, help="Characters of the salt of a transfer's key."),
+    cfg.IntOpt("volume_transfer_key_length", default=16, min=16, help="Characters of a transfer's key."),
     cfg.BoolOpt("no_snapshot_gb_quota", default=False, help="Do not count snapshots against quota_gigabytes."),
     cfg.StrOpt("backup_posix_path", help="Directory of backups. Default: backups in the data directory."),
     cfg.IntOpt("replica_refresh_interval", default=300, min=1, help="Seconds between refreshes of replicas."),

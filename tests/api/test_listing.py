@@ -4,6 +4,7 @@ import uuid
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -213,3 +214,73 @@ def test_no_query_is_a_defect(volumes, query, version):
     for path in ("volumes/detail", "snapshots", "types", "volumes/summary", "operations"):
         answer = volumes.get(f"/v3/{path}?{text}", version=f"3.{version}")
         assert answer.status_code in {200, 400, 404}, answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "volumes/detail?limit=50",
+        "volumes/detail?limit=50&name=v7",
+        "volumes/detail?limit=50&status=error",
+        "volumes/detail?limit=50&sort=name:asc",
+        f"volumes/detail?limit=50&marker={volume_id(7)}",
+        f"volumes/detail?limit=50&sort=name:desc&marker={volume_id(7)}",
+        "volumes/detail?limit=50&all_tenants=1",
+        "volumes/detail?limit=50&all_tenants=1&status=error",
+        "volumes/detail?limit=50&all_tenants=1&name=v7",
+        "volumes/detail?limit=50&all_tenants=1&project_id=p",
+        "snapshots/detail?limit=50",
+        "snapshots/detail?limit=50&sort=name:asc",
+        "snapshots/detail?limit=50&status=error",
+        "snapshots/detail?limit=50&all_tenants=1",
+        f"snapshots/detail?limit=50&volume_id={volume_id(7)}",
+        "attachments?limit=50",
+        f"attachments?limit=50&instance_id={volume_id(7)}",
+        f"attachments?limit=50&volume_id={volume_id(7)}&all_tenants=1",
+        "os-volume-transfer",
+    ],
+)
+def test_a_common_list_is_read_by_an_index(api, path):
+    """No list of these walks a table: how many rows there are does not matter."""
+    for kind in ("volumes", "snapshots", "attachments"):
+        more = {"volume_id": volume_id(7)} if kind == "attachments" else {"name": "v7"}
+        api.insert(kind, volume_id(7), **more)
+    plans = []
+
+    def explain(connection, cursor, statement, parameters, *rest):
+        if statement.startswith("SELECT") and " LIMIT " in statement:
+            explained = connection.connection.cursor()
+            explained.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(row[-1] for row in explained.fetchall())
+
+    engine = api.cloud.database.engine
+    sa.event.listen(engine, "before_cursor_execute", explain)
+    try:
+        assert api.get(f"/v3/{path}").status_code == 200
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", explain)
+    assert plans
+    assert all("USING INDEX" in line or "USING COVERING INDEX" in line for line in plans if "TEMP B-TREE" not in line)
+    walked = [line for line in plans if line.startswith("SCAN")]
+    assert not walked or ("USING" in walked[0] and "ORDER BY" not in " ".join(plans)), plans
+
+
+def test_snapshots_by_zone_and_by_name_since_3_30(api):
+    api.insert("volumes", volume_id(1), availability_zone="north")
+    api.insert("snapshots", volume_id(2), volume_id=volume_id(1), name="b")
+    api.insert("snapshots", volume_id(3), name="a")
+
+    def found(query, version="3.71"):
+        answer = api.get(f"/v3/snapshots?{query}", version=version)
+        return [one["id"] for one in answer.json["snapshots"]] if answer.status_code == 200 else answer.status_code
+
+    assert found("availability_zone=north") == [volume_id(2)]
+    assert found("sort=name:asc") == [volume_id(3), volume_id(2)]
+    assert found("sort=name:asc", "3.29") == 400
+    assert found("sort=display_name:asc", "3.29") == [volume_id(3), volume_id(2)]
+
+
+def test_a_boolean_is_any_word_before_3_2(volumes):
+    assert sizes(volumes, "bootable=perhaps", version="3.1") == [3]
+    assert sizes(volumes, "bootable=FALSE", version="3.1") == [5, 4, 2, 1]
+    assert sizes(volumes, "bootable=yes") == [3]

@@ -269,6 +269,10 @@ def _valid_body(route):
         "/group_types/{id}/group_specs": {"group_specs": {"k": "v"}},
         "/group_types/{id}/group_specs/{key}": {"k": "v"},
         "/os-quota-sets/{id}": {"quota_set": {"volumes": 5}},
+        "/os-volume-transfer": {"transfer": {"volume_id": uuid}},
+        "/os-volume-transfer/{id}/accept": {"accept": {"auth_key": "x"}},
+        "/volume-transfers": {"transfer": {"volume_id": uuid}},
+        "/volume-transfers/{id}/accept": {"accept": {"auth_key": "x"}},
         "/image-cache": {"prefetch": {"image_id": uuid}},
     }
     actions = {

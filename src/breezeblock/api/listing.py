@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from breezeblock.api.call import Call
-from breezeblock.api.schemas.fields import MAX_INT
+from breezeblock.api.schemas.fields import FALSE, MAX_INT, TRUE
 from breezeblock.db.json_text import json_member
 from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.model import clock
@@ -27,6 +27,8 @@ MakeCondition = Callable[[sa.Column[Any], str, str], Condition]
 
 WITH_COUNT = 45
 STRICT_FILTERS = 31
+STRICT_BOOLEANS = 2
+"""Before, each word but false is true."""
 LIKE = 34
 
 _OPERATORS: dict[str, Callable[[Any, str], Any]] = {
@@ -37,6 +39,7 @@ _OPERATORS: dict[str, Callable[[Any, str], Any]] = {
     "lt": lambda column, value: column < value,
     "lte": lambda column, value: column <= value,
 }
+_EMPTY: sa.ColumnElement[str] = sa.literal_column("''", sa.Text)
 _KEY = re.compile(r"[a-zA-Z0-9\-_:. /$]{1,255}")
 
 
@@ -62,6 +65,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """Sort keys that are called otherwise in the table."""
     strict_since: int | None = STRICT_FILTERS
     """From which version on an unknown filter is a 400; None: it is always passed over."""
+    keys_since: dict[str, int] = {}
+    """Sort keys that came later, with the version they came in."""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +82,11 @@ def equals(column: sa.Column[Any], name: str, value: str) -> Condition:
     return column == value
 
 
+def named(column: sa.Column[Any], name: str, value: str) -> Condition:
+    """The name is this text, looked up by the index that lists are sorted with."""
+    return sa.func.coalesce(column, _EMPTY) == value if value else column == value
+
+
 def number(column: sa.Column[Any], name: str, value: str) -> Condition:
     """The column's value is this whole number."""
     if not re.fullmatch(r"[0-9]{1,9}", value):
@@ -87,9 +97,9 @@ def number(column: sa.Column[Any], name: str, value: str) -> Condition:
 def boolean(column: sa.Column[Any], name: str, value: str) -> Condition:
     """The column's value is this boolean."""
     word = value.strip().lower()
-    if word not in {"true", "1", "false", "0"}:
+    if word not in TRUE | FALSE:
         raise InvalidInput(f"{name}={value} is not valid: it is not a boolean.")
-    return column.is_(word in {"true", "1"})
+    return column.is_(word in TRUE)
 
 
 def members(column: sa.Column[Any], name: str, value: str) -> Condition:
@@ -153,7 +163,7 @@ def page(call: Call, listing: Listing, columns: Sequence[Any], path: str, *more:
     query = dict(call.query)
     limit, offset = _limit(call, query), _whole(query.pop("offset", "0"), "offset")
     marker = query.pop("marker", None)
-    keys, directions = _sorting(listing, query)
+    keys, directions = _sorting(listing, query, call.version)
     counted = "with_count" in query and call.version >= WITH_COUNT and call.flag("with_count")
     query.pop("with_count", None)
     where = [*_owned(call, listing, query), *more, *_filtered(call, listing, query)]
@@ -208,7 +218,7 @@ def _whole(text: str, name: str) -> int:
     return int(text)
 
 
-def _sorting(listing: Listing, query: dict[str, str]) -> tuple[list[Any], list[str]]:
+def _sorting(listing: Listing, query: dict[str, str], version: int) -> tuple[list[Any], list[str]]:
     """The columns to sort by, each made never null, and the direction of each; the id comes last and settles ties."""
     sort, key, direction = (query.pop(name, None) for name in ("sort", "sort_key", "sort_dir"))
     if sort is not None and (key is not None or direction is not None):
@@ -219,7 +229,8 @@ def _sorting(listing: Listing, query: dict[str, str]) -> tuple[list[Any], list[s
     columns, directions = [], []
     for part in [*asked, f"id:{asked[0].partition(':')[2] or 'desc'}"]:
         name, _, way = (piece.strip() for piece in part.partition(":"))
-        column = listing.table.c.get(listing.renamed.get(name, name)) if name in listing.sort_keys | {"id"} else None
+        known = name in listing.sort_keys | {"id"} and version >= listing.keys_since.get(name, 0)
+        column = listing.table.c.get(listing.renamed.get(name, name)) if known else None
         if column is None or way not in {"", "asc", "desc"}:
             raise InvalidInput(
                 f"Sort key {part.strip()} is not valid; there are {', '.join(sorted(listing.sort_keys))}."
@@ -230,7 +241,8 @@ def _sorting(listing: Listing, query: dict[str, str]) -> tuple[list[Any], list[s
 
 
 def _least(column: sa.Column[Any]) -> Any:
-    return "" if isinstance(column.type, sa.Text) else 0
+    """What a null counts as in an order; written out, not a parameter, so that an index on the same is found."""
+    return _EMPTY if isinstance(column.type, sa.Text) else sa.literal_column("0")
 
 
 def _order(keys: list[Any], directions: list[str]) -> list[Any]:
@@ -282,10 +294,11 @@ def _filtered(call: Call, listing: Listing, query: dict[str, str]) -> list[Condi
             unknown.append(key)
             continue
         column = listing.table.c[known.column or name]
-        if like and known.make is equals:
+        if like and known.make in {equals, named}:
             found.append(column.contains(value, autoescape=True))
         else:
-            found.append(known.make(column, name, value))
+            loose = known.make is boolean and call.version < STRICT_BOOLEANS
+            found.append(known.make(column, name, str(value.lower() != "false") if loose else value))
     if unknown and listing.strict_since is not None and call.version >= listing.strict_since:
         raise InvalidInput(f"Invalid filters {','.join(unknown)} are found in query options.")
     return found

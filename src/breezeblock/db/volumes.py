@@ -50,8 +50,9 @@ def forget_admin_metadata(connection: Connection, volume_id: str, key: str) -> N
 
 
 def remove(connection: Connection, volume_id: str) -> None:
-    """Forget a volume that is gone from the storage, with its attachments."""
-    connection.execute(sa.delete(tables.attachments).where(tables.attachments.c.volume_id == volume_id))
+    """Forget a volume that is gone from the storage, with its attachments and whatever offer there is of it."""
+    for table in (tables.attachments, tables.transfers):
+        connection.execute(sa.delete(table).where(table.c.volume_id == volume_id))
     connection.execute(sa.delete(_table).where(_table.c.id == volume_id))
 
 

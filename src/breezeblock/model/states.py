@@ -55,6 +55,8 @@ VOLUME_MOVES: dict[str, Move] = {
     "claim_shared": _move("available in-use", "attaching"),
     "unclaim": _move("attaching", "available", "in-use"),
     "attach_done": _move("reserved attaching in-use available detaching", "in-use"),
+    "offer": _move("available", "awaiting-transfer"),
+    "offer_ended": _move("awaiting-transfer", "available"),
     "begin_detaching": _move("in-use", "detaching"),
     "roll_detaching": _move("detaching", "in-use"),
     "detach_broken": _move("error error_extending error_deleting error_restoring", "detaching"),

@@ -200,7 +200,7 @@ def initialize_connection(
         volume = volumes.get(connection, volume_id, context.own_project, lock=True)
         if volume.status == "maintenance":
             raise InvalidState("Invalid volume: The volume connection cannot be initialized in maintenance mode.")
-        if volume.launched_at is None or volume.status in {"creating", "downloading", "deleting"}:
+        if volume.launched_at is None or volume.status in {"creating", "downloading", "deleting", "awaiting-transfer"}:
             raise InvalidState(
                 f"Invalid volume: Volume {volume_id} is {volume.status}; there is nothing to connect to."
             )

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import sqlalchemy as sa
 from msgspec import UNSET
 
 from breezeblock.api import listing
 from breezeblock.api.call import Call
-from breezeblock.api.listing import Filter, Listing, boolean, equals, members, number, times
+from breezeblock.api.listing import Condition, Filter, Listing, boolean, equals, members, named, number, times
 from breezeblock.api.schemas.fields import flag, trimmed
 from breezeblock.api.schemas.snapshots import SnapshotCreate, SnapshotUpdate, StatusReset, StatusUpdate
 from breezeblock.api.views import snapshots as view
@@ -17,15 +18,23 @@ from breezeblock.services import snapshots
 
 IN_USE = 66
 
+
+def _in_zone(column: sa.Column[Any], name: str, value: str) -> Condition:
+    """The snapshot's volume lies in this zone."""
+    volumes = tables.volumes
+    return sa.exists().where(volumes.c.id == column, volumes.c.availability_zone == value)
+
+
 LISTING = Listing(
     noun="Snapshot",
     table=tables.snapshots,
     filters={
-        "name": Filter(make=equals),
-        "display_name": Filter(make=equals, column="name"),
+        "name": Filter(make=named),
+        "display_name": Filter(make=named, column="name"),
         "description": Filter(make=equals),
         "status": Filter(make=equals),
         "volume_id": Filter(make=equals),
+        "availability_zone": Filter(make=_in_zone, column="volume_id"),
         "volume_size": Filter(make=number),
         "metadata": Filter(make=members, since=22),
         "user_id": Filter(make=equals),
@@ -41,6 +50,7 @@ LISTING = Listing(
         "id name display_name status volume_id volume_size created_at updated_at project_id user_id".split()
     ),
     renamed={"display_name": "name"},
+    keys_since={"name": 30},
 )
 
 

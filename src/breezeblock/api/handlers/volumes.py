@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from breezeblock.api import listing
 from breezeblock.api.call import Call
-from breezeblock.api.listing import Filter, Listing, boolean, equals, members, number, one_of_either, times
+from breezeblock.api.listing import Filter, Listing, boolean, equals, members, named, number, one_of_either, times
 from breezeblock.api.schemas.fields import flag, trimmed
 from breezeblock.api.schemas.volumes import VolumeCreate, VolumeUpdate
 from breezeblock.api.views import volumes as view
@@ -23,9 +23,9 @@ LISTING = Listing(
     noun="Volume",
     table=tables.volumes,
     filters={
-        "name": Filter(make=equals),
+        "name": Filter(make=named),
         "description": Filter(make=equals),
-        "display_name": Filter(make=equals, column="name"),
+        "display_name": Filter(make=named, column="name"),
         "status": Filter(make=equals),
         "metadata": Filter(make=members),
         "glance_metadata": Filter(make=members, column="image_metadata", since=4),

@@ -19,6 +19,7 @@ from breezeblock.api.routes import (
     qos_specs,
     quota_sets,
     snapshots,
+    transfers,
     volume_types,
     volumes,
 )
@@ -32,6 +33,7 @@ VOLUME_ROUTES: list[Route] = [
     *default_types.ROUTES,
     *group_types.ROUTES,
     *attachments.ROUTES,
+    *transfers.ROUTES,
     *backups.ROUTES,
     *backends.ROUTES,
     *quota_sets.ROUTES,

@@ -24,8 +24,9 @@ Specs = dict[SpecKey, Text | None]
 Flag = bool | int | str
 """A boolean, also as one of the words that Cinder understands; `flag` settles it."""
 
-_TRUE = frozenset("true 1 on yes y t".split())
-_FALSE = frozenset("false 0 off no n f".split())
+TRUE = frozenset("true 1 on yes y t".split())
+FALSE = frozenset("false 0 off no n f".split())
+"""The words for a boolean."""
 
 
 def flag(value: Flag | None, name: str, default: bool = False) -> bool:
@@ -33,9 +34,9 @@ def flag(value: Flag | None, name: str, default: bool = False) -> bool:
     if value is None:
         return default
     word = str(value).strip().lower()
-    if word in _TRUE:
+    if word in TRUE:
         return True
-    if word in _FALSE:
+    if word in FALSE:
         return False
     raise InvalidInput(f"Invalid input for field/attribute {name}. Value: {value}. It is not a boolean.")
 

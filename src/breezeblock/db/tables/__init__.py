@@ -9,6 +9,7 @@ from breezeblock.db.tables.images import image_cache_entries, images, verified_i
 from breezeblock.db.tables.qos_specs import qos_specs
 from breezeblock.db.tables.quotas import quotas
 from breezeblock.db.tables.resources import attachments, backups, snapshots, volumes
+from breezeblock.db.tables.transfers import transfers
 from breezeblock.db.tables.volume_types import (
     default_volume_types,
     volume_type_encryptions,
@@ -37,6 +38,7 @@ __all__ = [
     "services",
     "slots",
     "snapshots",
+    "transfers",
     "verified_images",
     "volume_type_encryptions",
     "volume_type_projects",

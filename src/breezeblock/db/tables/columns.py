@@ -35,6 +35,12 @@ class Json(TypeDecorator[Any]):
         return None if value is None else msgspec.json.decode(value)
 
 
+def by_name(table: str, *before: str) -> sa.Index:
+    """An index for finding and sorting by name, as `api.listing` does: without a name is like an empty one."""
+    name = "_".join(["ix", table, *before, "name_id"])
+    return sa.Index(name, *before, sa.text("coalesce(name, '')"), "id")
+
+
 def id_column() -> sa.Column[str]:
     """The primary key of a resource, a UUID."""
     return sa.Column("id", sa.Text, primary_key=True)

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from breezeblock.db.tables.columns import Json, flag, id_column, json, metadata, text
+from breezeblock.db.tables.columns import Json, by_name, flag, id_column, json, metadata, text
 
 volumes = sa.Table(
     "volumes",
@@ -47,6 +47,11 @@ volumes = sa.Table(
     sa.Index(None, "host", "size"),
     sa.Index(None, "snapshot_id"),
     sa.Index(None, "source_volid"),
+    sa.Index(None, "project_id", "status", "created_at", "id"),
+    sa.Index(None, "status", "created_at", "id"),
+    sa.Index(None, "volume_type_id"),
+    by_name("volumes", "project_id"),
+    by_name("volumes"),
 )
 
 snapshots = sa.Table(
@@ -73,7 +78,10 @@ snapshots = sa.Table(
     text("created_at", required=True),
     text("updated_at"),
     sa.Index(None, "project_id", "created_at", "id"),
+    sa.Index(None, "project_id", "status", "created_at", "id"),
+    sa.Index(None, "created_at", "id"),
     sa.Index(None, "volume_id"),
+    by_name("snapshots", "project_id"),
 )
 
 attachments = sa.Table(
@@ -94,6 +102,8 @@ attachments = sa.Table(
     text("created_at", required=True),
     text("updated_at"),
     sa.Index(None, "project_id", "created_at", "id"),
+    sa.Index(None, "created_at", "id"),
+    sa.Index(None, "instance_uuid"),
 )
 
 backups = sa.Table(

@@ -1,0 +1,148 @@
+"""Use cases of transfers: offer a volume, withdraw the offer, take it up (Cinder: `transfer/api.py`).
+
+Whoever knows the key may take the volume. It is told once, when the offer is made; kept is a salted hash of it.
+"""
+
+import hashlib
+import hmac
+import secrets
+import uuid
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from breezeblock.config import Settings
+from breezeblock.context import RequestContext
+from breezeblock.db import attachments, moves, outbox, snapshots, transfers, volumes
+from breezeblock.db.connect import Database
+from breezeblock.errors import InvalidInput, InvalidState
+from breezeblock.model import clock
+from breezeblock.model.snapshot import Snapshot
+from breezeblock.model.transfer import Transfer
+from breezeblock.model.volume import Volume
+from breezeblock.scheduling import quota
+from breezeblock.scheduling.admission import take_turn
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A transfer just made, and its key."""
+
+    transfer: Transfer
+    auth_key: str
+
+
+def create_transfer(
+    database: Database,
+    settings: Settings,
+    context: RequestContext,
+    *,
+    volume_id: str,
+    name: str | None,
+    no_snapshots: bool,
+    allow_encrypted: bool,
+) -> Offer:
+    """Offer a volume: it is `awaiting-transfer` from now on.
+
+    Raises `NotFound`, `InvalidState`: it, or a snapshot that would go with it, is not available or encrypted.
+    """
+    with database.begin() as connection:
+        volume = volumes.get(connection, volume_id, context.own_project, lock=True)
+        _check_offered(connection, volume, no_snapshots, allow_encrypted)
+        auth_key = _random(settings.volume_transfer_key_length)
+        salt = _random(settings.volume_transfer_salt_length)
+        transfer = Transfer(
+            id=str(uuid.uuid4()),
+            volume_id=volume_id,
+            project_id=volume.project_id,
+            name=name,
+            salt=salt,
+            crypt_hash=_hash(salt, auth_key),
+            no_snapshots=no_snapshots,
+            created_at=clock.now(),
+        )
+        outbox.volume_event(connection, "transfer.create.start", volume, None)
+        moves.move(connection, "volume", volume_id, "offer")
+        transfers.insert(connection, transfer)
+        outbox.volume_event(connection, "transfer.create.end", volumes.get(connection, volume_id), None)
+    return Offer(transfer, auth_key)
+
+
+def _check_offered(connection: Connection, volume: Volume, no_snapshots: bool, allow_encrypted: bool) -> None:
+    if volume.status != "available":
+        raise InvalidState("Invalid volume: status must be available")
+    if attachments.connected(connection, volume.id):
+        raise InvalidState("Invalid volume: a host is connected to it; terminate the connection first.")
+    if volume.encryption_key_id is not None and not allow_encrypted:
+        raise InvalidState("Invalid volume: transferring encrypted volume is not supported")
+    if volume.encryption_key_id is not None and no_snapshots:
+        raise InvalidState("Invalid volume: transferring an encrypted volume without its snapshots is not supported")
+    if not no_snapshots:
+        _check_available(snapshots.of_volume(connection, volume.id))
+
+
+def _check_available(kept: list[Snapshot]) -> None:
+    for one in kept:
+        if one.status != "available":
+            raise InvalidState(f"Invalid snapshot: snapshot: {one.id} status must be available")
+
+
+def delete_transfer(database: Database, context: RequestContext, transfer_id: str) -> None:
+    """Withdraw an offer: the volume is available again, unless somebody has set its status meanwhile."""
+    with database.begin() as connection:
+        transfer = transfers.get(connection, transfer_id, context.own_project, lock=True)
+        volume = volumes.get(connection, transfer.volume_id)
+        outbox.volume_event(connection, "transfer.delete.start", volume, None)
+        moves.try_move(connection, "volume", volume.id, "offer_ended")
+        transfers.remove(connection, transfer_id)
+        outbox.volume_event(connection, "transfer.delete.end", volumes.get(connection, volume.id), None)
+
+
+def accept_transfer(
+    database: Database, settings: Settings, context: RequestContext, transfer_id: str, auth_key: str
+) -> Transfer:
+    """Take up an offer: the volume is the caller's, with its snapshots unless they stay. One transaction, with the quota.
+
+    Raises `NotFound`, `InvalidInput` (another key), `InvalidState`, `OverQuota`.
+    """
+    with database.begin() as connection:
+        take_turn(connection)
+        transfer = transfers.get(connection, transfer_id, lock=True)
+        if not hmac.compare_digest(_hash(transfer.salt, auth_key), transfer.crypt_hash):
+            raise InvalidInput(f"Invalid auth key: Attempt to transfer {transfer_id} with invalid auth key.")
+        volume = volumes.get(connection, transfer.volume_id, lock=True)
+        if volume.status != "awaiting-transfer":
+            raise InvalidState(
+                f"Invalid volume: Transfer {transfer_id}: Volume id {volume.id} expected in awaiting-transfer state."
+            )
+        going = [] if transfer.no_snapshots else snapshots.of_volume(connection, volume.id)
+        _check_available(going)
+        if context.project_id != volume.project_id:
+            _check_quota(connection, settings, context.project_id, volume, going)
+        outbox.volume_event(connection, "transfer.accept.start", volume, None)
+        owner = {"user_id": context.user_id, "project_id": context.project_id}
+        moves.move(connection, "volume", volume.id, "offer_ended", **owner)
+        for one in going:
+            snapshots.update(connection, one.id, **owner)
+        transfers.remove(connection, transfer_id)
+        outbox.volume_event(connection, "transfer.accept.end", volumes.get(connection, volume.id), None)
+    return transfer
+
+
+def _check_quota(
+    connection: Connection, settings: Settings, project_id: str, volume: Volume, going: list[Snapshot]
+) -> None:
+    counted = [one.volume_size for one in going if one.consumes_quota]
+    gigabytes = volume.size if volume.consumes_quota else 0
+    if not settings.no_snapshot_gb_quota:
+        gigabytes += sum(counted)
+    more = {"volumes": int(volume.consumes_quota), "snapshots": len(counted), "gigabytes": gigabytes}
+    quota.check(connection, settings, project_id, volume_size=volume.size, **more)
+
+
+def _random(length: int) -> str:
+    """So many hexadecimal digits, which anybody can type."""
+    return secrets.token_hex(length // 2 + 1)[:length]
+
+
+def _hash(salt: str, auth_key: str) -> str:
+    return hmac.new(salt.encode(), auth_key.encode(), hashlib.sha256).hexdigest()
