@@ -64,6 +64,7 @@ pins: setup ## write the pins in requirements/ anew (ARGS=--upgrade takes the ne
 	$(UV_COMPILE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	$(UV_COMPILE) pyproject.toml --all-extras -o requirements/runtime.txt
 	$(UV_COMPILE) requirements/peers.in -o requirements/peers.txt
+	$(UV_COMPILE) requirements/tempest.in -o requirements/tempest.txt
 
 clean: ## remove what make made in the tree
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

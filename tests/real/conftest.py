@@ -13,10 +13,19 @@ from tests.real import identity, peers
 
 BREEZEBLOCK_CONF = """
 [DEFAULT]
+enabled_backends = first, second
 auth_strategy = keystone
 image_service = glance
 cinder_internal_tenant_project_id = {internal_project}
 cinder_internal_tenant_user_id = {internal_user}
+
+[first]
+volume_driver = directory
+volume_backend_name = first
+
+[second]
+volume_driver = directory
+volume_backend_name = second
 
 [keystone_authtoken]
 www_authenticate_uri = {auth_url}

@@ -1,7 +1,7 @@
 """The real Keystone and Glance: installed from PyPI by pinned hashes, started on free ports for one test run.
 
 What takes long is done once and kept in a cache outside the tree, under a name that changes with the pins: the virtual
-environment, and a state directory with migrated databases and keys that every run starts from a copy of.
+environment, and beside it a state directory with migrated databases and keys that every run starts from a copy of.
 """
 
 import fcntl
@@ -180,28 +180,39 @@ class Peers:
 
 def install(state: Path) -> Peers:
     """The peers of the pins, installed if need be, with a fresh copy of their first state in `state` (made)."""
-    home = _cache() / _fingerprint()
-    venv, first_state = home / "venv", home / "state"
-    home.mkdir(parents=True, exist_ok=True)
-    with _locked(home / "lock"):
-        if not (home / "complete").exists():
-            _install_packages(venv)
-            shutil.rmtree(first_state, ignore_errors=True)
-            first_state.mkdir(mode=0o700)
-            Peers(venv, first_state).migrate()
-            (home / "complete").touch()
+    venv = install_packages(REQUIREMENTS)
+    first_state = venv.with_name(f"state-{_fingerprint()}")
+    with _locked(venv.with_name("state.lock")):
+        if not first_state.exists():
+            making = venv.with_name("state.new")
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir(mode=0o700)
+            Peers(venv, making).migrate()
+            making.rename(first_state)
     shutil.copytree(first_state, state)
     return Peers(venv, state)
 
 
-def _install_packages(venv: Path) -> None:
+def install_packages(requirements: Path) -> Path:
+    """A virtual environment with pinned packages, made if need be, in the cache under a name that changes with the pins."""
+    made_from = requirements.read_bytes() + sys.version.encode()
+    home = _cache() / f"{requirements.stem}-{hashlib.sha256(made_from).hexdigest()[:16]}"
+    home.mkdir(parents=True, exist_ok=True)
+    with _locked(home / "lock"):
+        if not (home / "complete").exists():
+            _install_packages(home / "venv", requirements)
+            (home / "complete").touch()
+    return home / "venv"
+
+
+def _install_packages(venv: Path, requirements: Path) -> None:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if uv is None:
         raise RuntimeError("uv is not installed; run make setup")
     python = venv / "bin" / "python"
     subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, venv], check=True)
     subprocess.run(
-        [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", REQUIREMENTS], check=True
+        [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", requirements], check=True
     )
 
 
@@ -210,9 +221,8 @@ def _cache() -> Path:
 
 
 def _fingerprint() -> str:
-    """Changes with whatever the cached state was made from: the pins, this file, the Python."""
-    made_from = REQUIREMENTS.read_bytes() + Path(__file__).read_bytes() + sys.version.encode()
-    return hashlib.sha256(made_from).hexdigest()[:16]
+    """Changes with what the first state is made by."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
 
 
 @contextmanager

@@ -1,0 +1,55 @@
+"""Tempest's tests of the Block Storage API and those of cinder-tempest-plugin, whole, on two backends.
+
+`BREEZEBLOCK_TEMPEST=REGEX` runs a part of them.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.openstack_client import OpenStack, image_file
+from tests.real.conftest import Cloud
+from tests.real.tempest import Tempest
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(3600), pytest.mark.usefixtures("breezeblock")]
+
+REQUIRED = Path(__file__).with_name("tempest_required.txt")
+"""What passes on Cinder 29.0.0 without Nova, and what else passes here, one name a line."""
+
+EXCUSED = {
+    r"compute|server|boot|attached_volume|test_volume_swap|nova": "asks for a server, and there is no Nova",
+}
+"""Names or reasons of tests that are skipped, and why that is right."""
+
+CHOSEN = os.environ.get("BREEZEBLOCK_TEMPEST")
+SELECTION = (r"^tempest\.api\.volume\.", r"^cinder_tempest_plugin\.api\.", r"^cinder_tempest_plugin\.rbac\.")
+
+
+def test_whatever_passes_on_cinder_passes_here(cloud: Cloud, tmp_path: Path) -> None:
+    openstack = OpenStack(cloud.clouds_yaml, "admin")
+    file = image_file(tmp_path)
+    openstack("image", "create", "--public", "--disk-format", "qcow2", "--file", file, "tempest")
+    tempest = Tempest(
+        tmp_path / "tempest",
+        cloud.auth_url,
+        openstack.json("image", "show", "tempest")["id"],
+        vendor_name="Breezeblock",
+        storage_protocol="nbd",
+        backup_driver="posix",
+        backend_names="first,second",
+    )
+    found = tempest.run(CHOSEN) if CHOSEN else tempest.run(*SELECTION)
+    failed = {name: answer.reason for name, answer in found.items() if answer.outcome in {"fail", "uxsuccess"}}
+    skipped = {name: answer.reason for name, answer in found.items() if answer.outcome == "skip"}
+    for name, reason in skipped.items():
+        print(f"skipped {name}: {reason.splitlines()[-1] if reason else ''}")
+    required = [name for name in REQUIRED.read_text().split() if CHOSEN is None or re.search(CHOSEN, name)]
+    missing = [name for name in required if found.get(name) is None or name in skipped]
+    unexcused = [
+        name for name, reason in skipped.items() if not any(re.search(one, name + reason, re.I) for one in EXCUSED)
+    ]
+    assert not failed, "\n\n".join(f"{name}\n{reason}" for name, reason in failed.items())
+    assert not missing, f"did not run: {missing}"
+    assert not unexcused, f"skipped without a known reason: {unexcused}"
