@@ -1,11 +1,13 @@
 """Operations that meet: one is asked for while another of the same volume or snapshot is under way."""
 
+import threading
 import time
 from functools import partial
 
 import pytest
 
-from breezeblock.errors import NotFound
+from breezeblock.db import snapshots as snapshot_rows
+from breezeblock.errors import BackendInUse, InvalidState, NotFound
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.services import attachments, extend, snapshots
 from breezeblock.services import volumes as volume_services
@@ -135,3 +137,70 @@ def test_a_volume_detached_while_its_export_is_looked_after_is_not_left_exported
     owned._restore_exports()
     volume_services.delete_volume(cloud.database, MEMBER, volume.id)
     assert is_gone(cloud, volume)
+
+
+def test_an_export_that_was_restored_too_late_does_not_keep_its_volume(cloud):
+    """Its daemon died, and while the exports were restored the last attachment went."""
+    volume = cloud.made(size=1)
+    snapshot = snap(cloud, volume)
+    cloud.driver.ensure_export(volume)
+    cascade(cloud, volume)
+    assert is_gone(cloud, volume)
+    with pytest.raises(NotFound):
+        cloud.snapshot(snapshot.id)
+    assert list(cloud.driver.list_objects()) == []
+
+
+def test_a_cascade_that_ends_halfway_forgets_what_is_gone(cloud, monkeypatch):
+    """The volume is available again; the snapshots that went before it are not."""
+    volume = cloud.made(size=1)
+    first, second = snap(cloud, volume), snap(cloud, volume)
+    real = cloud.driver.delete_snapshot
+
+    def busy(snapshot):
+        if snapshot.id == second.id:
+            raise BackendInUse("The snapshot is in use.")
+        real(snapshot)
+
+    monkeypatch.setattr(cloud.driver, "delete_snapshot", busy)
+    cascade(cloud, volume)
+    assert cloud.settled(volume.id).state == "failed"
+    assert (cloud.volume(volume.id).status, cloud.snapshot(second.id).status) == ("available", "available")
+    with pytest.raises(NotFound):
+        cloud.snapshot(first.id)
+    monkeypatch.undo()
+    assert set(cloud.driver.list_objects()) == {volume.storage_name, second.storage_name}
+    cascade(cloud, volume)
+    assert is_gone(cloud, volume)
+
+
+def test_a_volume_is_not_deleted_under_a_snapshot_that_is_just_asked_for(tmp_path, database_url, monkeypatch):
+    """Both look at the other's rows before either commits: the later one has to wait."""
+    cloud = Cloud(tmp_path / "data", CONF.replace("directory", "simulated"), database_url)
+    refused = []
+    insert = snapshot_rows.insert
+
+    def delete(volume):
+        try:
+            volume_services.delete_volume(cloud.database, MEMBER, volume.id)
+        except InvalidState as error:
+            refused.append(error.message)
+
+    def inserted(connection, snapshot):
+        deleting = threading.Thread(target=delete, args=(volume,))
+        deleting.start()
+        deleting.join(0.3)  # time enough to commit, if nothing held it up
+        threads.append(deleting)
+        insert(connection, snapshot)
+
+    threads = []
+    try:
+        with cloud.running():
+            volume = cloud.made(size=1)
+            monkeypatch.setattr(snapshot_rows, "insert", inserted)
+            snap(cloud, volume)
+            threads[0].join(30)
+            assert cloud.volume(volume.id).status == "available"
+    finally:
+        cloud.close()
+    assert "1 dependent snapshots" in refused[0]

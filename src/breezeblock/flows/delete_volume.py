@@ -3,13 +3,15 @@
 import time
 from collections.abc import Sequence
 
-from breezeblock.db import image_cache, moves, outbox, snapshots, volumes
+from breezeblock.db import attachments, image_cache, moves, outbox, snapshots, volumes
 from breezeblock.drivers.contract import Replicates
 from breezeblock.errors import BackendInUse
 from breezeblock.flows import encrypting, hydrate
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.flows.replicas import being_refreshed
 from breezeblock.flows.upload_image import being_uploaded
+from breezeblock.model.snapshot import Snapshot
+from breezeblock.model.volume import Volume
 
 WAIT_SECONDS = 0.1
 
@@ -23,7 +25,11 @@ def abandon(flow: Flow, error: BaseException) -> None:
         busy = isinstance(error, BackendInUse)
         moves.try_move(connection, "volume", volume.id, "delete_busy" if busy else "delete_failed")
         for snapshot in snapshots.of_volume(connection, volume.id):
-            moves.try_move(connection, "snapshot", snapshot.id, "delete_busy" if busy else "delete_failed")
+            if flow.passed(_deleted(snapshot)):
+                snapshots.remove(connection, snapshot.id)
+                outbox.snapshot_event(connection, "delete.end", snapshot, flow.id)
+            else:
+                moves.try_move(connection, "snapshot", snapshot.id, "delete_busy" if busy else "delete_failed")
         outbox.volume_event(connection, "delete.error", volume, flow.id, error=message_for_user(error))
 
 
@@ -41,11 +47,12 @@ def delete_volume(flow: Flow) -> None:
     for snapshot in dying:
         with flow.explained("delete_snapshot", snapshot=snapshot.id):
             flow.driver.delete_snapshot(snapshot)
+            flow.note(_deleted(snapshot))
     if volume.replication_status is not None and isinstance(flow.driver, Replicates):
         with flow.explained("delete_replica"):
             flow.driver.delete_replica(volume)
     with flow.explained("delete_volume", volume=volume_id):
-        flow.driver.delete_volume(volume)
+        _remove(flow, volume)
     encrypting.forget_key(flow, volume.encryption_key_id)
     with flow.ending() as connection:
         for snapshot in dying:
@@ -55,6 +62,26 @@ def delete_volume(flow: Flow) -> None:
         outbox.volume_event(connection, "delete.end", volume, flow.id)
         if dying:
             outbox.end_open(connection, flow.id, "end")  # snapshots that went by themselves tell it themselves
+
+
+def _deleted(snapshot: Snapshot) -> str:
+    """The step behind which a snapshot is not on the storage any more."""
+    return f"deleted {snapshot.id}"
+
+
+def _remove(flow: Flow, volume: Volume) -> None:
+    """Remove it from the storage; an export that nobody has asked for goes with it.
+
+    There is one where exports were restored after their daemon had died while the last attachment went.
+    """
+    try:
+        flow.driver.delete_volume(volume)
+    except BackendInUse:
+        with flow.backend.database.read() as connection:
+            if attachments.connected(connection, volume.id):
+                raise
+        flow.driver.terminate_connection(volume, None)
+        flow.driver.delete_volume(volume)
 
 
 def wait_for_users(flow: Flow, volume_id: str, snapshot_ids: Sequence[str]) -> None:

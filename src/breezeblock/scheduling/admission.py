@@ -14,7 +14,8 @@ from breezeblock.scheduling.placement import Wanted, place
 
 
 def take_turn(connection: Connection) -> None:
-    """Let admissions go one after the other until the transaction ends; a SQLite writer is alone anyway."""
+    """Let admissions, and deletions of what is copied from, go one after the other until the transaction ends; a SQLite
+    writer is alone anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('breezeblock.admission', 0))"))
 
@@ -22,11 +23,10 @@ def take_turn(connection: Connection) -> None:
 def admit_volume(
     connection: Connection, settings: Settings, draft: Volume, wanted: Wanted
 ) -> tuple[Volume, list[Answer]]:
-    """Check the quota, choose a pool, and insert the volume with its host and zone.
+    """Check the quota, choose a pool, and insert the volume with its host and zone. The caller has taken its turn.
 
     Returns the volume as inserted and what placement answered. Raises `OverQuota` or `NoValidBackend`.
     """
-    take_turn(connection)
     if draft.consumes_quota:
         more = {"volumes": 1, "gigabytes": draft.size}
         quota.check(connection, settings, draft.project_id, volume_size=draft.size, **more)

@@ -150,6 +150,7 @@ def update_backup(database: Database, context: RequestContext, backup_id: str, *
 def delete_backup(database: Database, context: RequestContext, backup_id: str) -> None:
     """Have a backup deleted. Raises `InvalidState` while a volume is being made of it."""
     with database.begin() as connection:
+        take_turn(connection)
         backup = backups.get(connection, backup_id, context.own_project)
         if backups.being_used(connection, backup_id):
             raise InvalidState(f"Invalid backup: Backup {backup_id} is being restored.")

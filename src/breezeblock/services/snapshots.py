@@ -102,6 +102,7 @@ def update_snapshot(database: Database, context: RequestContext, snapshot_id: st
 def delete_snapshot(database: Database, context: RequestContext, snapshot_id: str, force: bool = False) -> None:
     """Have a snapshot deleted; `force` from any status (admin). Volumes made of it live on."""
     with database.begin() as connection:
+        take_turn(connection)
         snapshot = snapshots.get(connection, snapshot_id, context.own_project)
         moves.move(connection, "snapshot", snapshot_id, "force_delete" if force else "delete")
         operation_id = str(uuid.uuid4())

@@ -86,8 +86,8 @@ def _create(
     key: str | None,
 ) -> Volume:
     with database.begin() as connection:
+        take_turn(connection)  # before the source is looked at: what deletes it takes its turn too
         if key is not None:
-            take_turn(connection)
             first = idempotency.made_before(connection, context.project_id, key, request)
             if first is not None:
                 return volumes.get(connection, first)
@@ -297,6 +297,7 @@ def remove_volume(
     connection: Connection, context: RequestContext, volume: Volume, *, cascade: bool = False, force: bool = False
 ) -> None:
     """As `delete_volume`, in the caller's transaction."""
+    take_turn(connection)  # nothing is made of it meanwhile, and no snapshot taken
     if attachments.of_volume(connection, volume.id) or attachments.connected(connection, volume.id):
         raise InvalidState(
             f"Invalid volume: Volume {volume.id} is attached or connected and cannot be deleted; detach it first."
