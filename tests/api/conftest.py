@@ -138,10 +138,11 @@ def api_as(cloud, monkeypatch):
     """The API as somebody with these roles in this project calls it."""
 
     def make(*roles, project=DEFAULT_PROJECT):
-        implied = {
-            "admin": ("admin", "member", "reader"),
+        implied = {  # as Keystone's bootstrap has it
+            "admin": ("admin", "manager", "member", "reader"),
+            "manager": ("manager", "member", "reader"),
             "member": ("member", "reader"),
-        }  # as Keystone's bootstrap has it
+        }
         context = RequestContext(
             user_id="somebody",
             project_id=project,

@@ -221,26 +221,6 @@ def test_no_two_lines_answer_the_same_call():
             seen.add(call)
 
 
-ROLES = {
-    rules.READER: {"reader", "member", "admin"},
-    rules.MEMBER: {"member", "admin"},
-    rules.ADMIN: {"admin"},
-}
-
-
-@pytest.mark.parametrize("role", ["nobody", "reader", "member", "admin"])
-def test_every_route_asks_policy(api_as, role):
-    """With every role: a call that policy refuses is a 403, another is answered by its handler."""
-    api = api_as(role)
-    for route in routes.VOLUME_ROUTES:
-        path = "/v3" + route.path.format(id="0b3d8b1e-0000-4000-8000-00000000000f", key="k")
-        body = _valid_body(route)
-        answer = api.call(route.method, path, body)
-        allowed = route.policy is None or role in ROLES[rules.RULES[route.policy]]
-        assert (answer.status_code != 403) == allowed or route.handler.__module__.endswith("quota_sets"), route
-        assert answer.status_code < 500, (route, answer.text)
-
-
 def _valid_body(route):
     uuid = "0b3d8b1e-0000-4000-8000-00000000000f"
     bodies = {
@@ -302,29 +282,3 @@ def _valid_body(route):
     if route.path.endswith("/metadata/{key}"):
         return {"meta": {"k": "v"}}
     return bodies.get(route.path) if route.schema is not None else None
-
-
-OTHER = "0b3d8b1e-0000-4000-8000-0000000000aa"
-KINDS = {"volumes": "volumes", "snapshots": "snapshots", "backups": "backups", "attachments": "attachments"}
-
-
-def test_another_projects_id_is_not_found(api_as):
-    api = api_as("member", "reader")
-    for table in KINDS:
-        more = {"volume_id": OTHER} if table == "attachments" else {}
-        api.insert(table, OTHER, project_id="other", **more)
-    walked = 0
-    for route in routes.VOLUME_ROUTES:
-        kind = route.path.split("/")[1]
-        if (
-            "{id}" not in route.path
-            or kind not in KINDS
-            or (route.policy and "member" not in ROLES[rules.RULES[route.policy]])
-        ):
-            continue
-        answer = api.call(route.method, "/v3" + route.path.format(id=OTHER, key="k"), _valid_body(route))
-        assert answer.status_code == 404, (route, answer.text)
-        walked += 1
-    assert walked > 30
-    for kind in KINDS:
-        assert api.get(f"/v3/{kind}/detail").json[kind] == []

@@ -146,7 +146,7 @@ def detach(
     with database.begin() as connection:
         volume = volumes.get(connection, volume_id, context.own_project, lock=True)
         present = attachments.of_volume(connection, volume_id)
-        ending = _to_detach(connection, present, volume, attachment_id)
+        ending = _to_detach(connection, context, present, volume, attachment_id)
         if ending is not None:
             check_deletable(context, ending, has_compute)
         if volume.status == "maintenance":
@@ -169,12 +169,18 @@ def detach(
 
 
 def _to_detach(
-    connection: Connection, present: list[Attachment], volume: Volume, attachment_id: str | None
+    connection: Connection,
+    context: RequestContext,
+    present: list[Attachment],
+    volume: Volume,
+    attachment_id: str | None,
 ) -> Attachment | None:
-    """The attachment that is meant; None where it is gone."""
+    """The attachment that is meant; None where it is gone, or another project's."""
     if attachment_id is not None:
         found = attachments.find(connection, attachment_id)
-        if found is not None and found.volume_id != volume.id:
+        if found is None or context.own_project not in {None, found.project_id}:
+            return None
+        if found.volume_id != volume.id:
             raise InvalidInput("Invalid input received: Mismatched volume and attachment")
         return found
     if len(present) > 1:
