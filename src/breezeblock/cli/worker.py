@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,10 @@ def command(
     database = Database(settings.database_url, settings.database_pool)
     (migrate.upgrade if upgrade else migrate.wait_until_current)(database)
     backends = [settings.backend(name) for name in names] or settings.backends
-    worker = Worker(settings, database, open_catalog(settings, database), backends, slots)
+    images = open_catalog(settings, database)
+    # the database was there a moment ago, and may be gone again: that ends no process
+    deadline = time.monotonic() + migrate.WAIT_SECONDS
+    worker = migrate.until_reached(lambda: Worker(settings, database, images, backends, slots), deadline)
     notifier = notify.from_environment()
 
     def stop(*_: Any) -> None:
