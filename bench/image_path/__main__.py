@@ -27,6 +27,8 @@ from bench.image_path import images, many, report, server
 from bench.image_path.ways import Cost, Job
 
 TITLE = "An image's way into a volume"
+OURS = ("ours", "adopted")
+BESIDE = ("cinder", "read_floor", "write_floor")
 NETWORKS = {"unlimited": 0, "100 MB/s": 100_000_000}
 
 
@@ -49,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with _filesystem(filesystem) as place:
                 for network, verified in itertools.product(options.networks.split(","), options.verified.split(",")):
                     chosen = _chosen(labels, filesystem, network, verified == "yes")
+                    before = len(rows)
                     rows += _measure(memory, place, chosen, filesystem, network, verified == "yes", options.rounds)
-                    print(report.table(rows[len(rows) - len(chosen) :]), flush=True)
+                    print(report.table(rows[before:]), flush=True)
         figures = many.measure(memory, images.file_name("qcow2"), options.rounds)
     print(many.table(figures))
     text = report.section(rows, options.rounds) + "\n### Several volumes of one image\n\n" + many.table(figures) + "\n"
@@ -74,25 +77,32 @@ def _measure(
     with server.running(memory, NETWORKS[network]) as url:
         for _ in range(rounds):
             for label in labels:
-                for way in ("ours", "cinder", "read_floor", "write_floor"):
+                for way in _ways(label):
                     _fetch(f"{url}/sent")
                     costs[label, way].append(_run(way, _job(memory, url, label, verified), place))
-                    if way == "ours":
-                        sent[label] = int(_fetch(f"{url}/sent"))
+                    if way in OURS:
+                        sent[label, way] = int(_fetch(f"{url}/sent"))
     return [
         report.Row(
-            format=label,
+            format=label if way == "ours" else f"{label} {way}",
             filesystem=filesystem,
             network=network,
             verified=verified,
             size=(memory / images.file_name(label)).stat().st_size,
-            sent=sent[label],
+            sent=sent[label, way],
             data=(memory / "source").stat().st_blocks * 512,
             hash_seconds=_hash(memory / images.file_name(label))[1],
-            costs={way: _median(costs[label, way]) for way in ("ours", "cinder", "read_floor", "write_floor")},
+            costs={"ours": _median(costs[label, way])} | {other: _median(costs[label, other]) for other in BESIDE},
         )
         for label in labels
+        for way in _ways(label)
+        if way in OURS
     ]
+
+
+def _ways(label: str) -> list[str]:
+    """What is measured of an image; only qcow2 is adopted."""
+    return ["ours", *(["adopted"] if label.startswith("qcow2") else []), *BESIDE]
 
 
 def _median(costs: list[Cost]) -> Cost:
@@ -135,17 +145,17 @@ def _run(way: str, job: Job, place: Path) -> Cost:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{way} of {job.image} failed:\n{done.stderr}")
-        if way in {"ours", "cinder"}:
-            _compare(
-                next(path for path in Path(directory).rglob("*") if path.name in {"disk", "volume"} and path.is_file())
-            )
+        made = {"ours": "disk", "adopted": "adopted", "cinder": "volume"}.get(way)
+        if made is not None:
+            file = next(path for path in Path(directory).rglob(made) if path.is_file())
+            _compare(file, "qcow2" if way == "adopted" else "raw")
         return msgspec.json.decode(done.stdout, type=Cost)
 
 
-def _compare(path: Path) -> None:
+def _compare(path: Path, format_: str) -> None:
     """The volume has the disk's content; one by ours is a GiB larger."""
     source = Path(os.environ["BENCH_IMAGE_MEMORY"], "source")
-    subprocess.run(["qemu-img", "compare", "-q", "-f", "raw", "-F", "raw", source, path], check=True)
+    subprocess.run(["qemu-img", "compare", "-q", "-f", "raw", "-F", format_, source, path], check=True)
 
 
 @contextlib.contextmanager

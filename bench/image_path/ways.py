@@ -6,22 +6,25 @@ Wall and CPU are counted from the moment everything is imported. `written` are t
 process's and its children's block output, `memory` the largest resident size of any of them.
 """
 
+import contextlib
 import hashlib
 import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import requests
 
 from breezeblock import config
+from breezeblock.drivers.contract import AdoptedFile
+from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.drivers.registry import open_driver
 from breezeblock.images.glance import GlanceCatalog
-from breezeblock.images.transfer import prepare
+from breezeblock.images.transfer import PreparedImage, prepare
 from breezeblock.model.image import Image
 from breezeblock.model.volume import Volume
 
@@ -52,6 +55,23 @@ class Cost(msgspec.Struct):
 
 def ours(job: Job) -> None:
     """This project's rung 4 on the directory backend."""
+    with _prepared(job) as (driver, volume, prepared):
+        driver.copy_image_to_volume(volume, "image", lambda target: prepared.fill(target, _untold))
+
+
+def adopted(job: Job) -> None:
+    """The same, where the volume stands on the image's own file (`image_adopt`)."""
+    with _prepared(job) as (driver, volume, prepared):
+        file = AdoptedFile(prepared.facts.virtual_size, prepared.facts.file_size)
+        driver.adopt_image(volume, "image", file, lambda target: prepared.fetch(target, _untold))
+
+
+def _untold(done: int, total: int | None) -> None:
+    """Nobody is told of the progress."""
+
+
+@contextlib.contextmanager
+def _prepared(job: Job) -> Iterator[tuple[DirectoryDriver, Volume, PreparedImage]]:
     data = Path(job.directory, "data")
     config.prepare_data_dir(data)
     settings = config.load(data)
@@ -67,14 +87,11 @@ def ours(job: Job) -> None:
         os_hash_algo="sha512" if job.hash else None,
         os_hash_value=job.hash or None,
     )
+    assert isinstance(driver, DirectoryDriver)
     driver.create_volume(volume)
     catalog = GlanceCatalog({**_GLANCE, "endpoint_override": job.url})
-
-    def report(done: int, total: int | None) -> None:
-        """Nobody is told."""
-
-    with prepare(catalog, image, spool_dir=data / "spool", volume_size=5, report=report) as prepared:
-        driver.copy_image_to_volume(volume, "image", lambda target: prepared.fill(target, report))
+    with prepare(catalog, image, spool_dir=data / "spool", volume_size=5, report=_untold) as prepared:
+        yield driver, volume, prepared
 
 
 def cinder(job: Job) -> None:
@@ -124,6 +141,7 @@ def write_floor(job: Job) -> None:
 
 WAYS: dict[str, Callable[[Job], None]] = {
     "ours": ours,
+    "adopted": adopted,
     "cinder": cinder,
     "read_floor": read_floor,
     "write_floor": write_floor,

@@ -143,6 +143,11 @@ BACKEND_OPTIONS: list[cfg.Opt] = [
     cfg.BoolOpt("image_volume_cache_enabled", default=True, help="Keep a volume of each image used, to clone from."),
     cfg.IntOpt("image_volume_cache_max_size_gb", default=0, min=0, help="GiB of cached image volumes; 0: no limit."),
     cfg.IntOpt("image_volume_cache_max_count", default=0, min=0, help="Number of cached image volumes; 0: no limit."),
+    cfg.BoolOpt(
+        "image_adopt",
+        default=False,
+        help="Let volumes stand on qcow2 images as they are, where the driver can, until a pass behind has converted them.",
+    ),
     cfg.IntOpt(
         "backend_slots",
         default=1,
@@ -187,6 +192,7 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
     image_volume_cache_enabled: bool
     image_volume_cache_max_size_gb: int
     image_volume_cache_max_count: int
+    image_adopt: bool
     backend_slots: int
     max_parallel_copies: int
     volume_copy_bps_limit: int
@@ -321,6 +327,7 @@ def _backend(conf: Any, name: str, host: str, data_dir: Path, default: Mapping[s
         image_volume_cache_enabled=group.image_volume_cache_enabled,
         image_volume_cache_max_size_gb=group.image_volume_cache_max_size_gb,
         image_volume_cache_max_count=group.image_volume_cache_max_count,
+        image_adopt=group.image_adopt,
         backend_slots=group.backend_slots,
         max_parallel_copies=group.max_parallel_copies,
         volume_copy_bps_limit=group.volume_copy_bps_limit,

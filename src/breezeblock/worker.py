@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.engine import Connection
 
+import breezeblock.flows.adoption
 import breezeblock.flows.attach
 import breezeblock.flows.backups
 import breezeblock.flows.create_volume

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from breezeblock.drivers.contract import AdoptedFile
 from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.model.image import Image
 from tests.drivers.directory_storage import GIB, a_snapshot, a_volume, content, fill_of, mounted, opened, write
@@ -49,6 +50,16 @@ def empty_image() -> bytes:
         return Path(file.name).read_bytes()
 
 
+@functools.cache
+def image_with_data() -> bytes:
+    """A compressed qcow2 image of 8 MiB, made once."""
+    with tempfile.TemporaryDirectory() as directory:
+        raw, made = Path(directory, "raw"), Path(directory, "qcow2")
+        raw.write_bytes(bytes(1 << 20) + b"data" * 50_000 + bytes(7 << 20))
+        subprocess.run(["qemu-img", "convert", "-c", "-O", "qcow2", "-f", "raw", raw, made], check=True)
+        return made.read_bytes()
+
+
 class Scene:
     """A volume on a snapshot, written since, and everything that a verb makes of them."""
 
@@ -66,6 +77,11 @@ class Scene:
         self.image = Image(id="5f6c1f5e-0000-4000-8000-000000000001", disk_format="qcow2", checksum="c")
         self.image_path = directory / "image.qcow2"
         self.image_path.write_bytes(empty_image())
+
+    def adopt(self, driver: DirectoryDriver) -> None:
+        """Let the volume stand on an image's own file."""
+        file = AdoptedFile(8 << 20, len(image_with_data()))
+        driver.adopt_image(self.volume, "image:adopted", file, fill_of(image_with_data()))
 
     def contents(self) -> dict[str, str]:
         """What is on the storage now, by name."""
@@ -105,9 +121,11 @@ VERBS: dict[str, Verb] = {
     "delete volume": lambda driver, scene: driver.delete_volume(scene.volume),
     "delete snapshot": lambda driver, scene: driver.delete_snapshot(scene.kept),
     "revert": lambda driver, scene: driver.revert_to_snapshot(scene.volume, scene.kept),
+    "adopt": lambda driver, scene: scene.adopt(driver),
+    "adopt and settle": lambda driver, scene: [scene.adopt(driver), driver.settle_image(scene.volume.storage_name)],
     "image": lambda driver, scene: driver.clone_image(scene.new, scene.image, str(scene.image_path)),
 }
-CHANGES_THE_VOLUME = {"fill", "revert", "extend", "delete volume"}
+CHANGES_THE_VOLUME = {"fill", "revert", "adopt", "adopt and settle", "extend", "delete volume"}
 
 
 @pytest.fixture(scope="module")

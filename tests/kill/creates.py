@@ -59,6 +59,16 @@ class CreateLazily(Create):
     flows = ("hydrate_volume", "create_volume")
 
 
+class CreateAdopted(Create):
+    """A volume that stands on its image's own file, which is turned into a raw one by a flow of its own."""
+
+    flows = ("settle_image", "create_volume")
+
+    def outcome(self, world: World, base: Base, state) -> str:
+        assert list(world.drivers[self.volume_type].list_adopted()) == []
+        return super().outcome(world, base, state)
+
+
 def of_cached_image(world: World, base: Base) -> dict[str, Any]:
     image = world.image()
     filler = world.made("volumes", size=1, name=fresh(), imageRef=image, volume_type="sim")

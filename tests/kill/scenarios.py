@@ -5,7 +5,7 @@ A scenario prepares, asks once, and then tells what came of it; it raises where 
 """
 
 from tests.kill.attached import LiveExtend, LiveSnapshot, PurgeOrphan, ReconcileExport, Restart, Rounds
-from tests.kill.creates import Create, CreateLazily, of_cached_image
+from tests.kill.creates import Create, CreateAdopted, CreateLazily, of_cached_image
 from tests.kill.images import Evict, LiveUpload, Prefetch, Together, Upload, UploadImage
 from tests.kill.undone import UNDONE, Undone
 from tests.kill.verbs import (
@@ -48,6 +48,8 @@ ALL: list[Create | Verb | Upload | Undone | Together] = [
     Evict("evict", "sim"),
     Create("download", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}, size=2),
     Create("download-qcow2", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}),
+    CreateAdopted("adopt", "adopt", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}, size=2),
+    Create("adopt-cached", "adopt-cached", PAYLOAD_SHA, lambda w, b: {"imageRef": w.image("qcow2")}),
     CreateLazily("lazy-dir", "lazy-dir", PAYLOAD_SHA, lambda w, b: {"imageRef": w.image()}, size=2),
     Create("reschedule", "pair", EMPTY_SHA, lambda w, b: {}),
     Create("undo", "broken", EMPTY_SHA, lambda w, b: {}, outcomes=("error",)),

@@ -6,9 +6,11 @@ import http.client
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -41,7 +43,8 @@ from tests.nursery import Nursery
 from tests.processes import Server, free_port
 
 PROGRAM = Path(sys.executable).with_name("breezeblock")
-BACKENDS = ("sim", "plain", "cloning", "flaky", "spare", "broken", "weak", "dir")
+BACKENDS = ("sim", "plain", "cloning", "flaky", "spare", "broken", "weak", "dir", "adopt", "adopt-cached")
+DIRECTORIES = ("dir", "adopt", "adopt-cached")
 FAILING = (
     "create_snapshot delete_snapshot extend_volume delete_volume initialize_connection terminate_connection "
     "update_replica copy_image_to_volume open_volume revert_to_snapshot"
@@ -92,9 +95,19 @@ simulated_failures = {failures}
 volume_driver = directory
 directory_path = {volumes}
 replication_device = {volumes}-replicas
+[adopt]
+volume_driver = directory
+directory_path = {elsewhere}/adopt
+image_volume_cache_enabled = false
+image_adopt = true
+[adopt-cached]
+volume_driver = directory
+directory_path = {elsewhere}/adopt-cached
+image_adopt = true
 """
 TYPES = {
-    name: {"volume_backend_name": name} for name in ("sim", "plain", "cloning", "broken", "weak", "dir", "pair")
+    name: {"volume_backend_name": name}
+    for name in ("sim", "plain", "cloning", "broken", "weak", "dir", "pair", "adopt", "adopt-cached")
 } | {
     f"replicated-{name}": {"volume_backend_name": name, "replication_enabled": "<is> True"}
     for name in ("sim", "weak", "dir")
@@ -121,12 +134,15 @@ class World:
         for path in (self.data_dir, self.kill_dir):
             path.mkdir(parents=True, mode=0o700)
         self.port = free_port()
+        # on another filesystem than the images, which could be linked otherwise
+        self._elsewhere = tempfile.mkdtemp(dir="/dev/shm")
         url = database_url or f"sqlite:///{self.data_dir / 'breezeblock.db'}"
         conf = CONF.format(
             backends=", ".join(BACKENDS),
             port=self.port,
             database_url=url,
             volumes=self.data_dir / "volumes",
+            elsewhere=self._elsewhere,
             failures=", ".join(f"{verb}:error:{FAILURES}" for verb in FAILING),
         )
         (self.data_dir / "breezeblock.conf").write_text(conf)
@@ -154,7 +170,7 @@ class World:
         apart = self.data_dir.parent / "reader"  # exports belong to the worker alone
         own = {name: self.settings.backend(name) for name in BACKENDS}
         self.drivers = {
-            name: open_driver(msgspec.structs.replace(one, data_dir=apart) if name == "dir" else one)
+            name: open_driver(msgspec.structs.replace(one, data_dir=apart) if name in DIRECTORIES else one)
             for name, one in own.items()
         }
         for name, specs in TYPES.items():
@@ -187,10 +203,12 @@ class World:
             server.stop()
         self._nursery.close()
         self.database.close()
-        cast(DirectoryDriver, self.drivers["dir"]).close()
-        exports = NbdExports(self.data_dir / "run" / "nbd" / "dir")
-        exports.adopt()
-        exports.shutdown()
+        for name in DIRECTORIES:
+            cast(DirectoryDriver, self.drivers[name]).close()
+            exports = NbdExports(self.data_dir / "run" / "nbd" / name)
+            exports.adopt()
+            exports.shutdown()
+        shutil.rmtree(self._elsewhere)
 
     def kill(self, role: str) -> None:
         with self._lock:

@@ -24,7 +24,7 @@ def served(tmp_path_factory):
         server.kill()
 
 
-@pytest.mark.parametrize("way", ["ours", "cinder", "read_floor", "write_floor"])
+@pytest.mark.parametrize("way", ["ours", "adopted", "cinder", "read_floor", "write_floor"])
 def test_a_way_makes_the_volume(served, tmp_path, way):
     directory, url = served
     path = directory / "qcow2-zlib"
@@ -41,6 +41,10 @@ def test_a_way_makes_the_volume(served, tmp_path, way):
     cost = msgspec.json.decode(subprocess.run(argv, check=True, capture_output=True).stdout, type=Cost)
     assert cost.wall > 0
     assert cost.memory > 1 << 20
+    if way == "adopted":
+        (file,) = [path for path in tmp_path.rglob("adopted") if path.is_file()]
+        subprocess.run(["qemu-img", "compare", "-F", "qcow2", "-f", "raw", directory / "source", file], check=True)
+        return
     made = [path for path in tmp_path.rglob("*") if path.name in {"disk", "volume"} and path.is_file()]
     assert len(made) == (0 if way == "read_floor" else 1)
     for volume in made:

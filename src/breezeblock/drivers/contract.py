@@ -239,6 +239,37 @@ class Hydrates(Protocol):
         """The `storage_name` of every volume that needs its source, as `Examinable` promises."""
 
 
+class AdoptedFile(msgspec.Struct, frozen=True):
+    """A qcow2 file that stands alone and passed the header gate; both sizes are bytes."""
+
+    virtual_size: int
+    length: int
+
+
+@runtime_checkable
+class AdoptsImages(Protocol):
+    """Optional: a volume that stands on an image's own file, which the storage turns into something of its own later.
+
+    The image is never opened but with its format said outright. The volume, and all that is made of it, is like any other
+    from the beginning.
+    """
+
+    def adopt_image(self, volume: Volume, content: str, file: AdoptedFile, fill: Fill) -> None:
+        """As `copy_image_to_volume`, but `fill` writes the `file.length` bytes of the image's file, which becomes what the
+        volume reads; behind `file.virtual_size` it reads as zeros."""
+
+    def settle_image(self, storage_name: str) -> None:
+        """Let whatever reads the image that was adopted for the volume `storage_name` read something of the storage's own
+        that has the same content, whoever is connected; then the image's file goes.
+
+        May be killed, and goes on where it was. The volume may be gone; settled already, or nobody reads it: done.
+        """
+
+    def list_adopted(self) -> Iterator[str]:
+        """The `storage_name` of every volume that an image was adopted for which is not settled, as `Examinable`
+        promises; the volume itself may be gone."""
+
+
 @runtime_checkable
 class RevertsToSnapshots(Protocol):
     """Optional: gives a volume the content again that its snapshot kept. Without it the content is copied."""

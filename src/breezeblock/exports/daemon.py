@@ -108,7 +108,9 @@ class ExportDaemon:
                 with self._new_nodes(qmp, digest_of(name)):
                     top = None
                     chain = disk.chain()
-                    for number, file in enumerate(chain, start=int(isinstance(chain[0], RemoteDisk))):
+                    bottom = chain[0]
+                    # what will be replaced leaves the first number to what takes its place
+                    for number, file in enumerate(chain, start=int(isinstance(bottom, RemoteDisk) or bottom.passing)):
                         node = Node(digest_of(name), number).name
                         access = writable and file is disk
                         _add(qmp, file, node, top, writable=access)
@@ -154,22 +156,23 @@ class ExportDaemon:
                 qmp.execute("blockdev-snapshot", node=active.name, overlay=node.name)
             return True
 
-    def rebase(self, name: str, base: DiskFile) -> None:
-        """Put `base` below the file that `name` writes to, in the place of a `RemoteDisk`, under its clients.
+    def rebase(self, name: str, base: DiskFile, instead_of: Path | None = None) -> None:
+        """Put `base` at the bottom of the chain of `name`, in the place of a `RemoteDisk` or of the passing file
+        `instead_of`, under its clients.
 
-        `base` reads as the remote one does. Done already, or not exported here, is done.
+        `base` reads as that does. Done already, or not exported here, is done.
         """
         with self._session() as qmp:
             export = _exports(qmp).get(name)
             nodes = {node for node in _nodes(qmp) if node.digest == digest_of(name)}
-            remote, local = Node(digest_of(name), 1), Node(digest_of(name), 0)
-            if export is None or remote not in nodes or _info(qmp, remote.name)["drv"] != "nbd":
+            above, before, after = (Node(digest_of(name), number) for number in (2, 1, 0))
+            if export is None or before not in nodes or not _is_passing(qmp, before, instead_of):
                 return
-            if local not in nodes:
-                _add(qmp, base, local.name, None, writable=False)
-            active = _node(export["node-name"])
-            qmp.execute("blockdev-reopen", options=[reopened(active.name, local.name)])
-            qmp.execute("blockdev-del", node_name=remote.name)
+            if after not in nodes:
+                _add(qmp, base, after.name, None, writable=False)
+            writable = not _info(qmp, above.name)["ro"]
+            qmp.execute("blockdev-reopen", options=[reopened(above.name, after.name, writable=writable)])
+            qmp.execute("blockdev-del", node_name=before.name)
 
     def active_path(self, name: str) -> Path | None:
         """The file that the export writes to now; None if `name` is not exported here."""
@@ -309,6 +312,13 @@ def _info(qmp: QmpClient, name: str) -> dict[str, Any]:
 
 def _path_of(qmp: QmpClient, node: Node) -> Path:
     return Path(_info(qmp, file_node(node.name))["file"])
+
+
+def _is_passing(qmp: QmpClient, node: Node, path: Path | None) -> bool:
+    """Whether a node is what another takes the place of: a remote disk, or this file."""
+    if path is None:
+        return bool(_info(qmp, node.name)["drv"] == "nbd")
+    return _path_of(qmp, node) == path
 
 
 def _sync(path: Path) -> None:

@@ -31,6 +31,8 @@ class DiskFile(msgspec.Struct, frozen=True):
     path: Path
     format: Literal["raw", "qcow2"]
     backing: Optional["DiskFile | RemoteDisk"] = None
+    passing: bool = False
+    """Whether another file that reads alike will take its place, at the bottom of the chain, while it is exported."""
 
     def chain(self) -> list["DiskFile | RemoteDisk"]:
         """From the base up to this file. Raises `DriverError` for a chain that cannot be."""
@@ -55,9 +57,9 @@ def remote_device(disk: RemoteDisk, *, node: str) -> dict[str, Any]:
     }
 
 
-def reopened(node: str, backing: str) -> dict[str, Any]:
-    """The options of `blockdev-reopen` that put a writable qcow2 `node` over another `backing`, all else unchanged."""
-    access = {"read-only": False, "discard": "unmap", "cache": CACHE}
+def reopened(node: str, backing: str, *, writable: bool) -> dict[str, Any]:
+    """The options of `blockdev-reopen` that put a qcow2 `node` over another `backing`, all else unchanged."""
+    access = {"read-only": not writable, "discard": "unmap" if writable else "ignore", "cache": CACHE}
     device = {"driver": "qcow2", "node-name": node, "detect-zeroes": "off", "file": file_node(node), **access}
     return {**device, "backing": backing}
 

@@ -129,12 +129,13 @@ class NbdExports:
         if self._ask(name, lambda daemon: daemon.snapshot(name, overlay)) is None:
             raise BackendNotFound(f"{name} is not exported.")
 
-    def rebase(self, name: str, base: DiskFile) -> None:
-        """Have an export over a `RemoteDisk` stand on `base`, which reads as that does, under its clients.
+    def rebase(self, name: str, base: DiskFile, instead_of: Path | None = None) -> None:
+        """Have an export over a `RemoteDisk`, or over the passing file `instead_of`, stand on `base`, which reads as that
+        does, under its clients.
 
         Done already, or not exported, is done.
         """
-        self._ask(name, lambda daemon: daemon.rebase(name, base))
+        self._ask(name, lambda daemon: daemon.rebase(name, base, instead_of))
 
     def active_path(self, name: str) -> Path | None:
         """The file that an export writes to now; None if it is not exported."""

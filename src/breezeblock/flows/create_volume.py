@@ -14,7 +14,7 @@ import msgspec
 from breezeblock import killpoints
 from breezeblock.db import moves, operations, outbox, volumes
 from breezeblock.errors import DriverError, KeyManagerError
-from breezeblock.flows import encrypting, image_cache, reschedule
+from breezeblock.flows import adoption, encrypting, image_cache, reschedule
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.flows.made import Made
 from breezeblock.flows.sources import backup, image, raw, replica, snapshot, volume
@@ -83,6 +83,8 @@ def publish(flow: Flow, volume: Volume, made: Made) -> None:
         moves.move(connection, "volume", volume.id, "create_done", launched_at=now, **changes)
         made_volume = msgspec.structs.replace(volume, status="available", launched_at=now, **changes)
         outbox.volume_event(connection, "create.end", made_volume, flow.id)
+        if made.adopted:
+            adoption.request_settling(connection, flow, made_volume)
         if made.hydration is not None:
             operation_id = str(uuid.uuid4())
             outbox.volume_event(connection, "hydrate.start", made_volume, operation_id)

@@ -16,6 +16,7 @@ from breezeblock.context import RequestContext, admin_context
 from breezeblock.db import image_cache, moves, operations, outbox, volumes
 from breezeblock.db.image_cache import CacheEntry
 from breezeblock.errors import BreezeblockError, Cancelled, DriverError, ImageUnacceptable, NoValidBackend
+from breezeblock.flows import adoption
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.flows.image_ladder import download
 from breezeblock.flows.made import Made
@@ -236,6 +237,8 @@ def publish(flow: Flow, cache_volume: Volume, image: Image, made: Made, signed_h
         moves.move(connection, "volume", cache_volume.id, "create_done", launched_at=now, **changes)
         made_volume = msgspec.structs.replace(cache_volume, status="available", launched_at=now, **changes)
         outbox.volume_event(connection, "create.end", made_volume, flow.id)
+        if made.adopted:
+            adoption.request_settling(connection, flow, made_volume)
         version = {"image_updated_at": image.updated_at, "checksum": image.checksum}
         if not image_cache.update(connection, cache_volume.id, operation_id=None, last_used=now, **version):
             raise Cancelled("The cache entry was dropped while it was filled.")

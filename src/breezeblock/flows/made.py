@@ -22,6 +22,8 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     bootable: bool = False
     image_metadata: dict[str, str] = {}
     hydration: Hydration | None = None
+    adopted: bool = False
+    """Whether it stands on the image's own file, which is still to be settled."""
 
 
 class Declined(msgspec.Struct, frozen=True):

@@ -31,10 +31,36 @@ _CONTAINERS = {None, "bare", "ami", "ari", "aki"}
 class PreparedImage:
     """An image that may be written to a volume. `facts.virtual_size` says how large that has to be, in bytes."""
 
-    def __init__(self, image: Image, facts: ImageFacts, fill: Callable[[BlockTarget, Meter], None]) -> None:
+    def __init__(
+        self,
+        image: Image,
+        facts: ImageFacts,
+        fill: Callable[[BlockTarget, Meter], None],
+        fetch: Callable[[BlockTarget, Meter], None] | None = None,
+    ) -> None:
         self.image = image
         self.facts = facts
         self._fill = fill
+        self._fetch = fetch
+
+    @property
+    def can_be_fetched(self) -> bool:
+        """Whether `fetch` can be had: whether one pass reads the image where it lies."""
+        return self._fetch is not None
+
+    def fetch(self, target: BlockTarget, report: Report) -> None:
+        """Write the image's file as it is to a file of its size (`target.uri`), checked like the disk in `fill`.
+
+        Raises as `fill`; `ImageUnacceptable` also where what came is not what was looked at.
+        """
+        assert self._fetch is not None
+        meter = Meter(report, self.facts.file_size)
+        self._fetch(target, meter)
+        with open_file(Path(target.uri)) as fetched:
+            found = inspect(fetched, self.image.disk_format or "", max_virtual_size=self.facts.virtual_size)
+        if found != self.facts:
+            raise ImageUnacceptable("The image changed while it was fetched.")
+        meter.finish()
 
     def fill(self, target: BlockTarget, report: Report) -> None:
         """Write the image's disk to `target`; ranges of zeros stay holes. May be called again, also to go on where a
@@ -135,10 +161,13 @@ def _stream(catalog: ImageCatalog, image: Image, limit: int, checks: Sequence[Ch
 def _in_one_pass(
     image: Image, content: ImageContent, facts: ImageFacts, parts: Layout, checks: Sequence[Check]
 ) -> PreparedImage:
+    whole = Layout(facts.file_size)
+    whole.add(0, facts.file_size, 0, facts.file_size)
     return PreparedImage(
         image,
         facts,
         lambda target, meter: one_pass.run(content, parts, target, checks=checks, reached=meter.reached),
+        lambda target, meter: one_pass.run(content, whole, target, checks=checks, reached=meter.reached),
     )
 
 

@@ -23,6 +23,7 @@ VERSIONS: dict[str, tuple[int, ...]] = {
     "reimage_volume": (1,),
     "restore_backup": (1,),
     "revert_to_snapshot": (1,),
+    "settle_image": (1,),
     "upload_image": (1,),
 }
 """By name, the oldest version first. `flows.engine.flow` registers a function for each; the newest is requested."""

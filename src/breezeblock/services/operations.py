@@ -7,6 +7,9 @@ from breezeblock.errors import InvalidState, NotFound
 from breezeblock.model.operation import Operation
 from breezeblock.services.hydration import HYDRATE
 
+NOT_CANCELLED = frozenset((HYDRATE, "settle_image"))
+"""What goes on behind volumes that are used already."""
+
 
 def get_operation(database: Database, context: RequestContext, operation_id: str) -> Operation:
     """One operation. Raises `NotFound`, also for another project's."""
@@ -32,7 +35,7 @@ def cancel_operation(database: Database, context: RequestContext, operation_id: 
     with database.begin() as connection:
         if not operations.is_pending(connection, operation_id):
             raise InvalidState(f"Operation {operation_id} has already ended: {operation.state}.")
-        if operation.kind == HYDRATE:
+        if operation.kind in NOT_CANCELLED:
             raise InvalidState(
                 f"Operation {operation_id} cannot be cancelled: its volume is used already; delete the volume instead."
             )

@@ -22,6 +22,7 @@ MODULES = (
     "reporting",
     "optional",
     "hydrating",
+    "adopting",
     "examining",
     "refusing",
     "concurrency",
@@ -30,6 +31,7 @@ MODULES = (
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in MODULES))
 
+from breezeblock.drivers.conformance.adopting import AdoptingRules  # noqa: E402
 from breezeblock.drivers.conformance.concurrency import ConcurrencyRules  # noqa: E402
 from breezeblock.drivers.conformance.connecting import ConnectingRules  # noqa: E402
 from breezeblock.drivers.conformance.copying import CopyingRules  # noqa: E402
@@ -58,6 +60,7 @@ class DriverConformance(
     ImageRules,
     ReplicaRules,
     HydratingRules,
+    AdoptingRules,
     ExaminingRules,
     RefusingRules,
     ConcurrencyRules,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from breezeblock.drivers.directory import durable
 from breezeblock.drivers.directory.content import Link
-from breezeblock.drivers.directory.store import Record, Store
+from breezeblock.drivers.directory.store import ADOPTED, Record, Store
 from breezeblock.errors import BackendNotFound
 
 
@@ -83,6 +83,6 @@ class Bases:
         below = record.base
         while below is not None:
             base = self._store.get(below)
-            links.append(Link(self._store.disk(base), base.format))
+            links.append(Link(self._store.disk(base), base.format, passing=base.disk == ADOPTED))
             below = base.base
         return links

@@ -28,6 +28,8 @@ class Link(msgspec.Struct, frozen=True):
 
     path: Path
     format: Format
+    passing: bool = False
+    """Whether another file that reads alike will take its place."""
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -174,17 +176,20 @@ def rewritten(source: ChainSource, rewrite: Rewrite) -> bytes:
     return rewrite(source.pread(REWRITTEN_BYTES, 0))
 
 
-def copy_sparsely(source: ChainSource, target: int) -> None:
-    """Write the content of `source` into an open file that reads as zeros, holes staying holes, and sync it.
+def copy_sparsely(
+    source: ChainSource, target: int, start: int = 0, tell: Callable[[int, int | None], None] = copying.tell
+) -> None:
+    """Write the content of `source` from `start` on into an open file that reads as zeros there, holes staying holes, and
+    sync it.
 
-    The kernel copies what lies plainly, by shared extents where the filesystem has them.
+    The kernel copies what lies plainly, by shared extents where the filesystem has them. `tell` is called after each piece.
     """
-    for piece in source.pieces(0, source.size):
+    for piece in source.pieces(start, source.size):
         for part in _parts(piece):
             fd = source.descriptor(part)
             if part.level is not None and (fd is None or not _copy_range(fd, target, part)):
                 durable.write_all(target, source.read(part), part.offset)
-            copying.tell(part.offset + part.length, source.size)
+            tell(part.offset + part.length, source.size)
     os.fsync(target)
 
 

@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from breezeblock.config import BackendSettings
 from breezeblock.drivers.contract import (
+    AdoptedFile,
     BlockSource,
     Capabilities,
     ConnectionInfo,
@@ -27,6 +28,7 @@ from breezeblock.drivers.contract import (
     Rewrite,
 )
 from breezeblock.drivers.directory import capacity, durable, images, reflink, repair, reverting
+from breezeblock.drivers.directory.adoption import Adoption
 from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.content import ChainSource, RawTarget
 from breezeblock.drivers.directory.exporting import Exporting, Exports, disk_file
@@ -84,7 +86,9 @@ class DirectoryDriver:
         self._max_depth: int = options["directory_max_chain_depth"]
         self._lineage = Lineage(self._store, self._bases, self._exporting, self._max_depth)
         self._hydration = Hydration(self._store, self._bases, self._lineage, self._exporting)
+        self._adoption = Adoption(self._store, self._bases, self._lineage, self._exporting)
         self._held = Held()
+        self._settling = Held()  # apart: whoever settles an image holds its users, one after the other
         device = options["replication_device"]
         self._replicas = (
             Replicas(Path(device).absolute(), self._lineage, self._bases, self._max_depth) if device else None
@@ -232,24 +236,47 @@ class DirectoryDriver:
 
     def copy_image_to_volume(self, volume: Volume, content: str, fill: Fill) -> None:
         """Fill a volume, once for each `content`: into a hidden file that takes the disk's place when it is whole."""
+        with self._filled(volume, content, fill, None) as is_new:
+            if is_new:
+                self._lineage.end_fill(volume.storage_name, content)
+
+    @contextlib.contextmanager
+    def _filled(self, volume: Volume, content: str, fill: Fill, length: int | None) -> Iterator[bool]:
+        """In the block, what `fill` wrote is in the hidden file of `length` bytes, to be published; unless there is nothing
+        to be done, which is False."""
         with self._held.hold(volume.storage_name):
             with self._doing("fill a volume", volume):
                 record = self._lineage.current(volume.storage_name)
                 if record.content == content and record.hydrating is None:
+                    yield False
                     return
                 self._refuse_exported(record.name)
-                file, kept = self._lineage.begin_fill(record, content)
+                file, kept = self._lineage.begin_fill(record, content, length)
             try:
-                with contextlib.closing(
-                    RawTarget(file, record.size, kept, functools.partial(self._lineage.keep, record.name))
-                ) as target:
+                note = functools.partial(self._lineage.keep, record.name)
+                with contextlib.closing(RawTarget(file, length or record.size, kept, note)) as target:
                     fill(target)
                     target.sync()
             except Exception:
                 durable.remove_file(file)
                 raise
             with self._doing("fill a volume", volume):
-                self._lineage.end_fill(record.name, content)
+                yield True
+
+    def adopt_image(self, volume: Volume, content: str, file: AdoptedFile, fill: Fill) -> None:
+        """Fetch the image's file, and let the volume be an overlay of it."""
+        with self._filled(volume, content, fill, file.length) as is_new:
+            if is_new:
+                self._adoption.publish(volume.storage_name, content, file.virtual_size)
+
+    def settle_image(self, storage_name: str) -> None:
+        """Copy the image into a raw base, and move those to it who stand on the image."""
+        with self._settling.hold(storage_name):
+            self._adoption.settle(storage_name, self._held.hold)
+
+    def list_adopted(self) -> Iterator[str]:
+        """As the records of the bases say."""
+        return self._adoption.names()
 
     @contextlib.contextmanager
     def open_volume(self, volume: Volume | Snapshot) -> Iterator[BlockSource]:

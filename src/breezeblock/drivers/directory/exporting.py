@@ -25,8 +25,9 @@ class Exports(Protocol):
     def snapshot(self, name: str, overlay: DiskFile) -> None:
         """Move the served volume to a prepared overlay of the file it writes to now. Already moved is done."""
 
-    def rebase(self, name: str, base: DiskFile) -> None:
-        """Have a volume that is served over a remote disk stand on `base`, which reads as that. Not served is done."""
+    def rebase(self, name: str, base: DiskFile, instead_of: Path | None = None) -> None:
+        """Have a volume that is served over a remote disk, or over the passing file `instead_of`, stand on `base`, which
+        reads as that. Not served is done."""
 
     def active_path(self, name: str) -> Path | None:
         """The file that a served volume is written to, or None."""
@@ -77,9 +78,10 @@ class Exporting:
         """Move a served volume to the overlay `links[0]`, which stands on what it writes to now."""
         self._exports.snapshot(name, disk_file(links))
 
-    def rebase(self, name: str, links: Sequence[Link]) -> None:
-        """Let a volume that is served over a source stand on the chain `links`, which reads as that; not served is done."""
-        self._exports.rebase(name, disk_file(links))
+    def rebase(self, name: str, links: Sequence[Link], instead_of: Path | None = None) -> None:
+        """Let a volume that is served over a source, or over the passing file `instead_of`, stand on the chain `links`,
+        which reads as that; not served is done."""
+        self._exports.rebase(name, disk_file(links), instead_of)
 
     def active_path(self, name: str) -> Path | None:
         """The file that a served volume is written to now, or None."""
@@ -110,7 +112,7 @@ class NoExports:
         """Refuse."""
         raise NotSupportedByBackend(f"{name} lies in a directory that is not exported.")
 
-    def rebase(self, name: str, base: DiskFile) -> None:
+    def rebase(self, name: str, base: DiskFile, instead_of: Path | None = None) -> None:
         """Done."""
 
     def active_path(self, name: str) -> Path | None:
@@ -126,4 +128,4 @@ class NoExports:
 def disk_file(links: Sequence[Link]) -> DiskFile:
     """A chain in the exports' own record."""
     below = disk_file(links[1:]) if len(links) > 1 else None
-    return DiskFile(path=links[0].path, format=links[0].format, backing=below)
+    return DiskFile(path=links[0].path, format=links[0].format, backing=below, passing=links[0].passing)

@@ -314,13 +314,14 @@ class Lineage:
     def _depth(self, base: str | None) -> int:
         return -1 if base is None else self._store.get(base).depth
 
-    def begin_fill(self, record: Record, content: str) -> tuple[Path, bytes | None]:
-        """A file for `content`, hidden until `end_fill`; the volume reads as zeros, and its old files go.
+    def begin_fill(self, record: Record, content: str, length: int | None = None) -> tuple[Path, bytes | None]:
+        """A file of `length` bytes, by default the volume's, for `content`, hidden until `end_fill`; the volume reads as
+        zeros, and its old files go.
 
         With the note of an earlier fill that was killed it is that one's file, else a new one.
         """
-        file = self._store.home(record.name) / DISK
-        if record.content == f"{FILLING}{content}" and record.kept and _has_size(file, record.size):
+        file, length = self._store.home(record.name) / DISK, length or record.size
+        if record.content == f"{FILLING}{content}" and record.kept and _has_size(file, length):
             return file, record.kept
         hollow = msgspec.structs.replace(
             record,
@@ -336,7 +337,7 @@ class Lineage:
         self.tidy(hollow)
         self._bases.release(record.base, record.name)
         try:
-            empty_disk(record.size, record.thick)(file)
+            empty_disk(length, record.thick)(file)
         except Exception:
             durable.remove_file(file)
             raise
@@ -362,7 +363,9 @@ class Lineage:
         """Make and sync an overlay of `size` bytes over `base`, its beginning rewritten."""
         below = self._store.get(base)
         beginning = self._rewritten(self._bases.links(below), below.size, rewrite) if rewrite is not None else b""
-        qcow2.write_overlay(path, size, f"../../bases/{base}/{below.disk}", below.format, beginning)
+        # an adopted base is named as it will be: nobody goes by the header, and it never names a foreign file
+        disk, format_ = (DISK, "raw") if below.adopted else (below.disk, below.format)
+        qcow2.write_overlay(path, size, f"../../bases/{base}/{disk}", format_, beginning)
 
     def _rewritten(self, links: Sequence[Link], size: int, rewrite: Rewrite) -> bytes:
         with ChainSource(links, size) as source:

@@ -25,6 +25,8 @@ PLAIN_NAME = re.compile(r"(volume|snapshot)-[A-Za-z0-9][\w-]{0,63}|(base|image)-
 RECORD = "record.json"
 LANDING = "landing"
 """The file that the content of a hydrating volume comes into."""
+ADOPTED = "adopted"
+"""The file of a base that was somebody else's image, until a raw one of our own has taken its place."""
 FOLDERS = ("volumes", "snapshots", "bases", "tmp")
 
 
@@ -65,6 +67,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """While it is being filled: the note of the fill up to which the hidden file is on stable storage."""
     switching: Switch | None = None
     hydrating: Hydrating | None = None
+    adopted: bool = False
+    """Of a base: whether the file `ADOPTED` is there, and perhaps read by export daemons."""
 
 
 class Store:

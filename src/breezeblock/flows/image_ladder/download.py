@@ -7,7 +7,7 @@ import msgspec
 
 from breezeblock.db import moves, volumes
 from breezeblock.encryption.luks import HEADER_BYTES
-from breezeblock.flows import encrypting
+from breezeblock.flows import adoption, encrypting
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Made
 from breezeblock.flows.verification import Verification
@@ -64,6 +64,10 @@ def copy_in(flow: Flow, volume: Volume, prepared: PreparedImage) -> Made:
     with flow.saving(step="download") as connection:
         volumes.update(connection, volume.id, **volumes.model_update_values(update))
     content = f"image:{prepared.image.id}:{version_of(prepared.image)}"
+    if adoption.adopted(flow, small, content, prepared):
+        if small.size < volume.size:
+            flow.driver.extend_volume(small, volume.size)
+        return Made(model_update=update, adopted=True)
     fill = encrypting.inside(
         flow,
         volume,

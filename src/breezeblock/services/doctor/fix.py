@@ -164,6 +164,14 @@ class Fixer:
             image_cache.remove(connection, finding.details["volume_id"])
         return "dropped the cache entry"
 
+    def settle_image(self, finding: Finding) -> str:
+        """Have the image that a volume was made on turned into something of the storage's own."""
+        with self._database.begin() as connection:
+            volume = volumes.find(connection, finding.id)
+            if volume is None:
+                return CHANGED
+            return self._request(connection, "settle_image", volume, None, storage_name=volume.storage_name)
+
     def purge_backup(self, finding: Finding) -> str:
         """Remove a backup that no row knows from the store."""
         with self._database.read() as connection:
@@ -251,4 +259,5 @@ FIXES: dict[str, Callable[[Fixer, Finding], str]] = {
     "snapshot_without_volume": Fixer.delete_snapshot,
     "cache_without_volume": Fixer.drop_cache_entry,
     "cache_without_fill": Fixer.drop_cache_entry,
+    "adoption_without_flow": Fixer.settle_image,
 }

@@ -30,6 +30,7 @@ def check(picture: Picture) -> Iterator[Finding]:
         yield from _orphans(picture, storage)
         yield from _rows_of(picture, storage)
         yield from _hydrating(picture, storage)
+        yield from _adopted(picture, storage)
     yield from _backups(picture)
     yield from _images(picture)
     yield from _keys(picture)
@@ -147,6 +148,21 @@ def _hydrating(picture: Picture, storage: Storage) -> Iterator[Finding]:
                 id=volume.id,
                 wrong="its content is on its way from its image, and nothing brings it",
                 fix=None,
+                backend=storage.backend,
+            )
+
+
+def _adopted(picture: Picture, storage: Storage) -> Iterator[Finding]:
+    rows = {volume.storage_name: volume.id for volume in picture.rows.volumes}
+    for name in sorted(storage.adopted):
+        volume_id = rows.get(name) or name.removeprefix("volume-")
+        if volume_id not in picture.busy:
+            yield Finding(
+                kind="adoption_without_flow",
+                resource="volume",
+                id=volume_id,
+                wrong="an image's own file is read that was adopted for it, and nothing turns that into one of the storage's",
+                fix="request that it is settled" if name in rows else None,
                 backend=storage.backend,
             )
 

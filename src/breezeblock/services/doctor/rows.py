@@ -56,7 +56,9 @@ def _flows(picture: Picture) -> Iterator[Finding]:
             (request.arguments[key] for key in ("volume_id", "snapshot_id", "backup_id") if key in request.arguments),
             None,
         )
-        harmless = request.flow.startswith(("delete_", "disconnect_", "purge_", "reconcile_", "refresh_", "hydrate_"))
+        harmless = request.flow.startswith(
+            ("delete_", "disconnect_", "purge_", "reconcile_", "refresh_", "hydrate_", "settle_")
+        )
         if (resource_id is not None and resource_id not in present and not harmless) or request.id not in operations:
             yield Finding(
                 kind="flow_without_resource",

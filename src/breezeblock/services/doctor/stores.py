@@ -11,7 +11,7 @@ import msgspec
 
 from breezeblock.backups.directory import DirectoryStore
 from breezeblock.config import BackendSettings, Settings
-from breezeblock.drivers.contract import Examinable, Hydrates
+from breezeblock.drivers.contract import AdoptsImages, Examinable, Hydrates
 from breezeblock.drivers.registry import make_driver
 from breezeblock.encryption.open import open_keys
 from breezeblock.errors import BackendNotFound, BackendTransient, BreezeblockError
@@ -39,6 +39,8 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is not known what is exported."""
     hydrating: frozenset[str] = frozenset()
     """Names of volumes that still read what they are made of."""
+    adopted: frozenset[str] = frozenset()
+    """Names of volumes, there or gone, for which an image was adopted that is still read."""
     problem: str | None = None
     """Why it could not be looked at; then nothing is known of it."""
 
@@ -52,6 +54,8 @@ def look_at_storage(own: BackendSettings) -> Storage:
         found = Storage(backend=own.backend, objects=complete, unfinished=_without_mark(listed - complete))
         if isinstance(driver, Hydrates):
             found = msgspec.structs.replace(found, hydrating=frozenset(driver.list_hydrating()))
+        if isinstance(driver, AdoptsImages):
+            found = msgspec.structs.replace(found, adopted=frozenset(driver.list_adopted()))
         if not isinstance(driver, Examinable):
             return found
         exports, silence = _exports(driver)
