@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     labels = options.formats.split(",")
     images.make(options.directory, labels)
-    rows = []
+    rows: list[report.Row] = []
     with _in_memory(options.directory, labels) as memory:
         for filesystem in options.filesystems.split(","):
             with _filesystem(filesystem) as place:

@@ -78,10 +78,12 @@ class Scene:
         self.image_path = directory / "image.qcow2"
         self.image_path.write_bytes(empty_image())
 
-    def adopt(self, driver: DirectoryDriver) -> None:
+    def adopt(self, driver: DirectoryDriver, *, settle: bool = False) -> None:
         """Let the volume stand on an image's own file."""
         file = AdoptedFile(8 << 20, len(image_with_data()))
         driver.adopt_image(self.volume, "image:adopted", file, fill_of(image_with_data()))
+        if settle:
+            driver.settle_image(self.volume.storage_name)
 
     def contents(self) -> dict[str, str]:
         """What is on the storage now, by name."""
@@ -122,7 +124,7 @@ VERBS: dict[str, Verb] = {
     "delete snapshot": lambda driver, scene: driver.delete_snapshot(scene.kept),
     "revert": lambda driver, scene: driver.revert_to_snapshot(scene.volume, scene.kept),
     "adopt": lambda driver, scene: scene.adopt(driver),
-    "adopt and settle": lambda driver, scene: [scene.adopt(driver), driver.settle_image(scene.volume.storage_name)],
+    "adopt and settle": lambda driver, scene: scene.adopt(driver, settle=True),
     "image": lambda driver, scene: driver.clone_image(scene.new, scene.image, str(scene.image_path)),
 }
 CHANGES_THE_VOLUME = {"fill", "revert", "adopt", "adopt and settle", "extend", "delete volume"}

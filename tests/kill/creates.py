@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from breezeblock.drivers.contract import AdoptsImages
 from tests.kill.base import Base, fresh
 from tests.kill.world import World
 
@@ -65,7 +66,9 @@ class CreateAdopted(Create):
     flows = ("settle_image", "create_volume")
 
     def outcome(self, world: World, base: Base, state) -> str:
-        assert list(world.drivers[self.volume_type].list_adopted()) == []
+        driver = world.drivers[self.volume_type]
+        assert isinstance(driver, AdoptsImages)
+        assert list(driver.list_adopted()) == []
         return super().outcome(world, base, state)
 
 

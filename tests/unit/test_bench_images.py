@@ -56,7 +56,7 @@ def test_a_way_makes_the_volume(served, tmp_path, way):
 def test_a_row_says_what_was_missed():
     quick, slow = Cost(wall=1, cpu=1, written=100, memory=1 << 20), Cost(wall=2, cpu=1, written=100, memory=1)
     costs = {"ours": quick, "cinder": slow, "read_floor": quick, "write_floor": quick}
-    one = report.Row("raw", "ext4", "unlimited", False, 100, 100, 100, costs)
+    one = report.Row("raw", "ext4", "unlimited", False, 100, 100, 100, 1.0, costs)
     assert "missed: speed" in report.table([one])
     one.filesystem = "xfs"
     assert "| 2.0 times | met |" in report.table([one])
