@@ -257,7 +257,10 @@ def _after(
     keys: list[Any],
     directions: list[str],
 ) -> Condition:
-    """What comes after the marker: compared by the sort keys, so that a page costs the same wherever it lies."""
+    """What comes after the marker: compared by the sort keys, so that a page costs the same wherever it lies.
+
+    The first key is compared by itself too: SQLite finds no place in an index on an expression by a comparison of rows.
+    """
     table = listing.table
     row = connection.execute(sa.select(*keys).where(table.c.id == marker, *_visible(listing, project))).one_or_none()
     if row is None:
@@ -265,7 +268,9 @@ def _after(
     values = [sa.literal(value, key.type) for value, key in zip(row, keys, strict=True)]
     if len(set(directions)) == 1:
         ours, marked = sa.tuple_(*keys), sa.tuple_(*values)
-        return ours < marked if directions[0] == "desc" else ours > marked
+        if directions[0] == "desc":
+            return sa.and_(keys[0] <= values[0], ours < marked)
+        return sa.and_(keys[0] >= values[0], ours > marked)
     alternatives = []
     for place, (key, value, way) in enumerate(zip(keys, values, directions, strict=True)):
         same = [keys[i] == values[i] for i in range(place)]
