@@ -19,6 +19,7 @@ from tests.kill.world import World, attempt
 ALL = os.environ.get("BREEZEBLOCK_KILL_MATRIX") == "all"
 DATABASES = ("sqlite", "postgresql")
 MOST_PASSINGS = 3
+PASSING_SECONDS = 20
 BACKGROUND = {"take_slot", "take_up", "restore_exports", "report_pools"}
 RUNS = [
     (name, database)
@@ -84,7 +85,11 @@ def killed_at(world, base, scenario, point, number):
         if not answered:
             attempt(lambda: scenario.again(world, base, state))
             world.settle()
-        assert world.fired(token) == 1, f"{point} was not passed {number} times"
+        # what comes behind the last commit may be passed a moment after everything looks settled
+        world.wait(lambda: world.fired(token), PASSING_SECONDS, f"{point} was not passed {number} times")
+        world.wait_for_api()
+        world.settle()
+        assert world.fired(token) == 1
     finally:
         world.disarm()
     outcome = scenario.outcome(world, base, state)
@@ -112,7 +117,8 @@ def chosen(points):
 def test_killed_between_any_two_side_effects(worlds, name, database, capsys):
     world, base = worlds(database)
     scenario = SCENARIOS[name]
-    points = passed(world, base, scenario)
+    # the first time may pass a point more often: what it left lies there for all others
+    points = passed(world, base, scenario) & passed(world, base, scenario)
     SEEN[database].update(points)
     RAN.add(name)
     failures = []

@@ -253,10 +253,10 @@ class World:
 
     # asking
 
-    def wait(self, done, seconds: float = SECONDS):
+    def wait(self, done, seconds: float = SECONDS, otherwise: str = "took too long"):
         deadline = time.monotonic() + seconds
         while not (found := done()):
-            assert time.monotonic() < deadline, f"took too long; {self.tail()}"
+            assert time.monotonic() < deadline, f"{otherwise}; {self.tail()}"
             time.sleep(LOOK_SECONDS)
         return found
 
