@@ -69,6 +69,7 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.IntOpt("quota_gigabytes", default=100000, min=-1, help="GiB of volumes and snapshots of a project."),
     cfg.IntOpt("quota_backups", default=1000, min=-1, help="Backups of a project."),
     cfg.IntOpt("quota_backup_gigabytes", default=100000, min=-1, help="GiB of backups of a project."),
+    cfg.IntOpt("quota_groups", default=10, min=-1, help="Groups of a project."),
     cfg.IntOpt("per_volume_size_limit", default=-1, min=-1, help="GiB of one volume."),
     cfg.IntOpt("volume_transfer_salt_length", default=8, min=8, help="Characters of the salt of a transfer's key."),
     cfg.IntOpt("volume_transfer_key_length", default=16, min=16, help="Characters of a transfer's key."),
@@ -83,6 +84,7 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
         min=0,
         help="Days that events are kept; one that a sink has yet to get is kept longer.",
     ),
+    cfg.IntOpt("message_ttl", default=2592000, min=0, help="Seconds that messages to users are kept."),
     cfg.IntOpt("operation_retention_days", default=30, min=0, help="Days that finished operations are kept."),
     cfg.IntOpt(
         "max_flow_attempts", default=10, min=1, help="How often a flow is taken up after a crash of its worker."

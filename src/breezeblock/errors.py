@@ -4,7 +4,8 @@ An error class carries its HTTP status; the fault key is Cinder's for that statu
 the default message; a message given at the raise says what happened here and what to do about it.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 FAULT_KEYS = {
     400: "badRequest",
@@ -123,6 +124,11 @@ class NoValidBackend(BreezeblockError):
 
     status = 400
 
+    def __init__(self, message: str | None = None, answers: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.answers = answers
+        """What each pool answered, for `explain`."""
+
 
 class NoBackendYet(ServiceUnavailable):
     """No worker has reported a backend yet; try again in a moment, or look at the worker's log."""
@@ -132,6 +138,10 @@ class ImageUnacceptable(BreezeblockError):
     """The image is broken, is not what it claims to be, or could harm this service."""
 
     status = 400
+
+
+class SignatureRefused(ImageUnacceptable):
+    """The signature of the image is not that of its owner."""
 
 
 class ConfigError(BreezeblockError):

@@ -25,7 +25,7 @@ import breezeblock.flows.snapshots
 import breezeblock.flows.upload_image  # noqa: F401  each module registers its flows
 from breezeblock import killpoints
 from breezeblock.config import BackendSettings, Settings
-from breezeblock.db import attachments, operations, pools, volumes
+from breezeblock.db import attachments, operations, pools, services, volumes
 from breezeblock.db.connect import Database
 from breezeblock.db.slot import LostSlot, Slot, end_process
 from breezeblock.delivery.publisher import Publisher, open_sinks
@@ -162,6 +162,7 @@ class _Owned:
         self._backend: Backend
         self._engine: Engine | None = None
         self._unrestored: set[str] = set()
+        self._log_levels: dict[str, str] = {}
         self._stopping = threading.Event()
         self._started_at = clock.now()
 
@@ -252,6 +253,7 @@ class _Owned:
                 self._round()
             self._guarded(self._restore_exports)
             self._guarded(self._refresh_replicas)
+            self._guarded(self._heed_log_levels)
 
     def _round(self) -> None:
         self._guarded(self._report)
@@ -285,6 +287,16 @@ class _Owned:
         with self._database.begin() as connection:
             pools.mark_down(connection, self.name)
             pools.report_service(connection, self.name, VOLUME_BINARY, zone, self._started_at, why)
+
+    def _heed_log_levels(self) -> None:
+        """Log as an administrator has said since the last look."""
+        with self._database.read() as connection:
+            found = services.all_services(connection, self.name, VOLUME_BINARY)
+        wanted = found[0].log_levels if found else {}
+        for name, level in wanted.items():
+            if self._log_levels.get(name) != level:
+                logging.getLogger(name or None).setLevel(level)
+        self._log_levels = wanted
 
     def _refresh_replicas(self) -> None:
         with killpoints.within("request_refresh", anew=True):

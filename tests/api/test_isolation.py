@@ -31,6 +31,7 @@ OWNED = {
     "operations": "operations",
     "os-volume-transfer": "transfers",
     "volume-transfers": "transfers",
+    "messages": "messages",
 }
 """What the id of a path is of, by the path's first part: the table of the row that has an owner."""
 
@@ -41,6 +42,10 @@ NOBODYS = {
     "image-cache": "administrators' alone",
     "qos-specs": "administrators' alone",
     "group_types": "everybody's, or shared with projects by an administrator",
+    "os-quota-class-sets": "a class's name, and for administrators alone",
+    "os-hosts": "administrators' alone",
+    "capabilities": "administrators' alone",
+    "clusters": "administrators' alone",
     "default-types": "the id is a project's, and for administrators alone",
 }
 """The kinds of ids that no project owns, each with why that is safe."""
@@ -50,6 +55,7 @@ OPEN = {
     "GET /os-availability-zone": "what everybody may know",
     "GET /extensions": "what everybody may know",
     "GET /extensions/{id}": "what everybody may know",
+    "GET /resource_filters": "what everybody may know",
     "GET /group_types": "as in Cinder, where those that are public are everybody's",
     "GET /group_types/{id}": "as in Cinder, where those that are public are everybody's",
 }

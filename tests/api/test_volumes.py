@@ -290,6 +290,7 @@ def test_backups(live):
 def test_quotas(api):
     path = "/v3/os-quota-sets/0b3d8b1e00004000800000000000000a"
     keys = {"volumes", "snapshots", "gigabytes", "backups", "backup_gigabytes", "per_volume_gigabytes", "groups"}
+    keys |= {f"{part}___DEFAULT__" for part in ("volumes", "gigabytes", "snapshots")}
     assert set(api.get(path).json["quota_set"]) == keys | {"id"}
     assert set(api.get(f"{path}/defaults").json["quota_set"]) == keys | {"id"}
     assert api.get(f"{path}?usage=True").json["quota_set"]["volumes"] == {"limit": 1000, "in_use": 0, "reserved": 0}

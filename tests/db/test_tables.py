@@ -21,6 +21,7 @@ from breezeblock.model.pool import Pool
 from breezeblock.model.qos_specs import QosSpecs
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.transfer import Transfer
+from breezeblock.model.user_message import UserMessage
 from breezeblock.model.volume import MODEL_UPDATE_FIELDS, Volume
 from breezeblock.model.volume_type import VolumeType
 
@@ -32,6 +33,7 @@ from breezeblock.model.volume_type import VolumeType
         (tables.snapshots, Snapshot),
         (tables.volume_types, VolumeType),
         (tables.group_types, GroupType),
+        (tables.user_messages, UserMessage),
         (tables.qos_specs, QosSpecs),
         (tables.attachments, Attachment),
         (tables.backups, Backup),

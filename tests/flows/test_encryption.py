@@ -10,7 +10,7 @@ import pytest
 from breezeblock.db import backups as backup_rows
 from breezeblock.db import volume_types
 from breezeblock.encryption.luks import HEADER_BYTES
-from breezeblock.errors import InvalidInput, InvalidState, KeyManagerError, NoValidBackend
+from breezeblock.errors import InvalidInput, InvalidState, KeyManagerError
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.flows import replicas
 from breezeblock.images.catalog import RangesUnsupported
@@ -322,8 +322,9 @@ def test_a_driver_that_holds_no_encrypted_volumes(tmp_path):
     cloud = Cloud(tmp_path, DEFAULT + "volume_driver = simulated\nsimulated_encryption = false\n")
     cloud.leaves_flows = True  # there is no worker
     make_type(cloud, "secret")
-    with pytest.raises(NoValidBackend, match="its driver holds no encrypted volumes"):
-        cloud.create(size=1, volume_type="secret")
+    refused = cloud.create(size=1, volume_type="secret")
+    assert refused.status == "error"
+    assert "its driver holds no encrypted volumes" in cloud.settled(refused.id).message
     assert cloud.create(size=1).status == "creating"
     cloud.close()
 

@@ -1,5 +1,6 @@
 """A volume's life through services and flows, with real bytes: sources, snapshots, extend, backup, replica, delete."""
 
+import re
 import time
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from breezeblock.db import attachments as attachment_rows
 from breezeblock.db import backups as backup_rows
 from breezeblock.db import moves, qos_specs, quotas, volume_types, volumes
-from breezeblock.errors import InvalidInput, InvalidState, NotFound, NoValidBackend, OverQuota
+from breezeblock.errors import InvalidInput, InvalidState, NotFound, OverQuota
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.flows import replicas
 from breezeblock.model import clock
@@ -281,8 +282,15 @@ def test_another_projects_source_is_not_there(cloud):
 
 
 def test_placement_says_by_how_much(cloud):
-    with pytest.raises(NoValidBackend, match=r"one: \d+.\d GiB too (little|much)"):
-        cloud.create(context=cloud_without_quota(cloud), size=10_000_000)
+    volume = cloud.create(context=cloud_without_quota(cloud), size=10_000_000)
+    assert (volume.status, volume.host, volume.encryption_key_id) == ("error", None, None)
+    operation = cloud.settled(volume.id)
+    assert operation.state == "failed"
+    assert re.search(r"one: \d+.\d GiB too (little|much)", operation.message)
+    assert [answer.outcome for answer in operation.answers] == ["refused"]
+    volume_services.delete_volume(cloud.database, MEMBER, volume.id)
+    with pytest.raises(NotFound):
+        cloud.volume(volume.id)
 
 
 def cloud_without_quota(cloud):

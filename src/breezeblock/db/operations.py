@@ -1,5 +1,6 @@
 """Queries on operations, and the requests for flows that stand behind those that are not finished."""
 
+import uuid
 import zlib
 from collections.abc import Collection
 from typing import Any
@@ -116,6 +117,29 @@ def request_flow(
     values = records.columns_of(request) | {"slot": _slot_of(resource)}
     slot = connection.execute(_requests.insert().values(values).returning(_requests.c.slot)).scalar_one()
     wake.wake(connection, slot)
+    return operation
+
+
+def note_failed(
+    connection: Connection, context: RequestContext, kind: str, resource: Resource, message: str, answers: list[Answer]
+) -> Operation:
+    """Write an operation that failed before a flow could begin."""
+    now = clock.now()
+    operation = Operation(
+        id=str(uuid.uuid4()),
+        kind=kind,
+        resource_type=type(resource).__name__.lower(),
+        resource_id=resource.id,
+        project_id=resource.project_id,
+        user_id=context.user_id,
+        request_id=context.request_id,
+        state="failed",
+        answers=answers,
+        message=message,
+        created_at=now,
+        finished_at=now,
+    )
+    records.insert(connection, _operations, operation)
     return operation
 
 

@@ -11,8 +11,8 @@ _pools = tables.pools
 _services = tables.services
 
 NEW_SERVICE = sa.text(
-    'INSERT INTO services (host, "binary", availability_zone, disabled, disabled_reason, started_at, updated_at) '
-    "VALUES (:host, :binary, :availability_zone, :disabled, :disabled_reason, :started_at, :updated_at) "
+    'INSERT INTO services (host, "binary", availability_zone, disabled, frozen, log_levels, disabled_reason, started_at, updated_at) '
+    "VALUES (:host, :binary, :availability_zone, :disabled, false, '{}', :disabled_reason, :started_at, :updated_at) "
     "ON CONFLICT DO NOTHING"
 )
 """Two backends of a host may report the same service for the first time at once."""

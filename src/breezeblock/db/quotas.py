@@ -1,50 +1,66 @@
 """Quota: what a project may have, and what it has, which is a sum over the rows and nothing else."""
 
+from typing import Any
+
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from breezeblock.db import tables
 
+DEFAULT_CLASS = "default"
+"""The class whose limits hold for every project that has none of its own."""
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a project has. GiB of volumes, snapshots and backups are told apart."""
 
-    volumes: int
-    volume_gigabytes: int
-    snapshots: int
-    snapshot_gigabytes: int
-    backups: int
-    backup_gigabytes: int
+class Usage(msgspec.Struct, kw_only=True):
+    """What a project has, of one volume type or of all. GiB of volumes, snapshots and backups are told apart."""
+
+    volumes: int = 0
+    volume_gigabytes: int = 0
+    snapshots: int = 0
+    snapshot_gigabytes: int = 0
+    backups: int = 0
+    backup_gigabytes: int = 0
+    by_type: dict[str, "Usage"] = {}
+    """Volumes and snapshots by the id of their type."""
+
+    def of_type(self, type_id: str) -> "Usage":
+        """What it has of that type."""
+        return self.by_type.get(type_id) or Usage()
 
 
 def usage(connection: Connection, project_id: str) -> Usage:
     """The sums over a project's rows, in one statement."""
 
-    def sums(table: sa.Table, size: str) -> list[sa.ScalarSelect[int]]:
+    def sums(noun: str, table: sa.Table, size: str) -> sa.Select[Any]:
         mine = table.c.project_id == project_id
         if "consumes_quota" in table.c:
             mine = mine & table.c.consumes_quota
-        return [
-            sa.select(sa.func.count()).select_from(table).where(mine).scalar_subquery(),
-            sa.select(sa.func.coalesce(sa.func.sum(table.c[size]), 0)).where(mine).scalar_subquery(),
-        ]
+        sums_of = (sa.func.count().label("number"), sa.func.sum(table.c[size]).label("size"))
+        query = sa.select(sa.literal(noun).label("noun"), table.c.volume_type_id, *sums_of)
+        return query.where(mine).group_by(table.c.volume_type_id)
 
-    row = connection.execute(
-        sa.select(*sums(tables.volumes, "size"), *sums(tables.snapshots, "volume_size"), *sums(tables.backups, "size"))
-    ).one()
-    return Usage(
-        volumes=row[0],
-        volume_gigabytes=int(row[1]),
-        snapshots=row[2],
-        snapshot_gigabytes=int(row[3]),
-        backups=row[4],
-        backup_gigabytes=int(row[5]),
+    found = Usage(by_type={})
+    each = (
+        sums("volume", tables.volumes, "size"),
+        sums("snapshot", tables.snapshots, "volume_size"),
+        sums("backup", tables.backups, "size"),
     )
+    for row in connection.execute(sa.union_all(*each)):
+        counted = (str(row.noun), int(row.number), int(row.size))
+        _add(found, *counted)
+        if row.volume_type_id is not None and row.noun != "backup":
+            _add(found.by_type.setdefault(row.volume_type_id, Usage()), *counted)
+    return found
+
+
+def _add(usage: Usage, noun: str, count: int, size: int) -> None:
+    for name, more in ((f"{noun}s", count), (f"{noun}_gigabytes", size)):
+        setattr(usage, name, getattr(usage, name) + more)
 
 
 def limits(connection: Connection, project_id: str) -> dict[str, int]:
-    """The limits set for a project, by resource; those not set are the configuration's."""
+    """The limits set for a project, by resource."""
     quotas = tables.quotas
     query = sa.select(quotas.c.resource, quotas.c.limit).where(quotas.c.project_id == project_id)
     return {row.resource: row.limit for row in connection.execute(query)}
@@ -56,3 +72,38 @@ def set_limits(connection: Connection, project_id: str, limits: dict[str, int]) 
     connection.execute(sa.delete(quotas).where(quotas.c.project_id == project_id, quotas.c.resource.in_(list(limits))))
     for resource, limit in limits.items():
         connection.execute(quotas.insert(), {"project_id": project_id, "resource": resource, "limit": limit})
+
+
+def reset(connection: Connection, project_id: str) -> None:
+    """Let a project have no limits of its own."""
+    connection.execute(sa.delete(tables.quotas).where(tables.quotas.c.project_id == project_id))
+
+
+def class_limits(connection: Connection, class_name: str) -> dict[str, int]:
+    """The limits set for a class, by resource."""
+    classes = tables.quota_classes
+    query = sa.select(classes.c.resource, classes.c.limit).where(classes.c.class_name == class_name)
+    return {row.resource: row.limit for row in connection.execute(query)}
+
+
+def set_class_limits(connection: Connection, class_name: str, limits: dict[str, int]) -> None:
+    """Set limits of a class."""
+    classes = tables.quota_classes
+    old = (classes.c.class_name == class_name) & classes.c.resource.in_(list(limits))
+    connection.execute(sa.delete(classes).where(old))
+    for resource, limit in limits.items():
+        connection.execute(classes.insert(), {"class_name": class_name, "resource": resource, "limit": limit})
+
+
+def rename(connection: Connection, resources: dict[str, str]) -> None:
+    """Call limits otherwise, everywhere: old names to new ones."""
+    for table in (tables.quotas, tables.quota_classes):
+        for old, new in resources.items():
+            connection.execute(sa.delete(table).where(table.c.resource == new))  # left by a type of that name
+            connection.execute(sa.update(table).where(table.c.resource == old).values(resource=new))
+
+
+def forget(connection: Connection, resources: list[str]) -> None:
+    """Forget the limits of what there is no more."""
+    for table in (tables.quotas, tables.quota_classes):
+        connection.execute(sa.delete(table).where(table.c.resource.in_(resources)))

@@ -1,4 +1,4 @@
-"""Forgetting what is old: events that everybody has, and operations that ended. A batch is a short transaction."""
+"""Forgetting what is old: events that everybody has, operations that ended, messages. A batch is a short transaction."""
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -33,4 +33,14 @@ def prune_operations(connection: Connection, before: str) -> int:
     doomed = list(connection.execute(old.limit(BATCH)).scalars())
     if doomed:
         connection.execute(sa.delete(operations).where(operations.c.id.in_(doomed)))
+    return len(doomed)
+
+
+def prune_messages(connection: Connection, now: str) -> int:
+    """Forget up to `BATCH` messages to users that need not be kept any more. Returns how many went."""
+    messages = tables.user_messages
+    old = sa.select(messages.c.id).where(messages.c.expires_at < now).order_by(messages.c.expires_at).limit(BATCH)
+    doomed = list(connection.execute(old).scalars())
+    if doomed:
+        connection.execute(sa.delete(messages).where(messages.c.id.in_(doomed)))
     return len(doomed)

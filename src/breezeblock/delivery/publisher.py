@@ -118,6 +118,7 @@ class Publisher:
 
         self._in_batches(events)
         self._in_batches(operations)
+        self._in_batches(lambda connection: retention.prune_messages(connection, clock.now()))
 
     def _in_batches(self, prune: Callable[[Connection], int]) -> None:
         while not self._stopping.is_set():

@@ -26,6 +26,7 @@ from breezeblock.db.wake import open_alarm
 from breezeblock.drivers import copying
 from breezeblock.drivers.contract import BlockTarget
 from breezeblock.errors import BreezeblockError, Cancelled, DatabaseUnavailable, DeadlinePassed
+from breezeblock.flows import user_messages
 from breezeblock.flows.backend import Backend
 from breezeblock.flows.pace import PacedTarget
 from breezeblock.model import clock, flows
@@ -59,6 +60,8 @@ class Flow:
         self.attempts = request.attempts
         self.context = msgspec.convert(request.context, RequestContext)
         self.ended = False
+        self.failure: BaseException | None = None
+        """What it is being undone for."""
         self.handed_over = False
         self.resumed = request.attempts > 0
         """Whether a part of it was run before: by an owner that died, or until it had to wait."""
@@ -79,7 +82,7 @@ class Flow:
 
     def _load(self) -> None:
         with self.backend.database.read() as connection:
-            operation = operations.get(connection, self.id)
+            self._operation = operation = operations.get(connection, self.id)
             if operation is not None:
                 self._answers = list(operation.answers)
                 self._stalled = operation.state == "stalled"
@@ -183,6 +186,8 @@ class Flow:
             yield connection
             if state != "succeeded":
                 outbox.end_open(connection, self.id, "error", error=message)
+            if state == "failed" and self.failure is not None and self._operation is not None:
+                user_messages.tell(connection, self.backend.settings, self._operation, self.failure)
             operations.finish(
                 connection,
                 self.id,
@@ -470,6 +475,7 @@ class Engine:
 
     def _undo(self, flow: Flow, kind: FlowKind, request: FlowRequest, error: Exception) -> None:
         """End a flow that failed. One that cannot even be undone is tried again, and given up after too many attempts."""
+        flow.failure = error
         try:
             with killpoints.within(f"{request.flow}.undo", anew=True):
                 kind.abandon(flow, error)

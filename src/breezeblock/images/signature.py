@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa, utils
 
-from breezeblock.errors import ImageUnacceptable
+from breezeblock.errors import SignatureRefused
 from breezeblock.images.checksum import Check
 from breezeblock.model.image import Image
 
@@ -57,7 +57,7 @@ def signature_of(image: Image) -> ImageSignature | None:
     """The image's signature, or None where no property tells of any.
 
     Raises:
-        ImageUnacceptable: properties are missing, or say what nobody can verify.
+        SignatureRefused: properties are missing, or say what nobody can verify.
     """
     found = {name: image.properties.get(name) for name in PROPERTIES}
     missing = [name for name, value in found.items() if value is None]
@@ -87,7 +87,7 @@ def check_of(signature: ImageSignature, encoded: bytes, trusted: Sequence[bytes]
     Of `trusted` certificates, where there are any, one has to be it, or to have issued it.
 
     Raises:
-        ImageUnacceptable: the certificate is not valid now, not trusted, or not for such signatures.
+        SignatureRefused: the certificate is not valid now, not trusted, or not for such signatures.
     """
     certificate = _read(encoded, signature.certificate_id)
     _require_valid_now(certificate, signature.certificate_id)
@@ -163,9 +163,9 @@ def _has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool
             extensions.get_extension_for_class(x509.BasicConstraints).value.ca
             and extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
         )
-    except (ImageUnacceptable, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+    except (SignatureRefused, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return False
 
 
-def _refused(why: str) -> ImageUnacceptable:
-    return ImageUnacceptable(f"The image's signature cannot be accepted: {why}.")
+def _refused(why: str) -> SignatureRefused:
+    return SignatureRefused(f"The image's signature cannot be accepted: {why}.")

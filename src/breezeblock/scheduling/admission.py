@@ -29,7 +29,9 @@ def admit_volume(
     """
     if draft.consumes_quota:
         more = {"volumes": 1, "gigabytes": draft.size}
-        quota.check(connection, settings, draft.project_id, volume_size=draft.size, **more)
+        quota.check(
+            connection, settings, draft.project_id, volume_size=draft.size, type_id=draft.volume_type_id, **more
+        )
     placement = place(connection, wanted)
     volume = msgspec.structs.replace(
         draft,

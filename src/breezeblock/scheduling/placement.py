@@ -9,10 +9,11 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from breezeblock.db import pools as pool_rows
-from breezeblock.db import volumes
+from breezeblock.db import services, volumes
 from breezeblock.errors import InvalidInput, NoBackendYet, NoValidBackend
 from breezeblock.model.operation import Answer
 from breezeblock.model.pool import Pool
+from breezeblock.scheduling.hints import Hints
 
 NO_QUALITIES = frozenset({"creation_deadline", "image_hydration"})
 """Extra specs that tell the service something and are no quality of a pool."""
@@ -30,6 +31,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     encrypted: bool = False
     not_in: frozenset[str] = frozenset()
     """Pools that were tried already."""
+
+    hints: Hints = Hints()
 
     @property
     def thick(self) -> bool:
@@ -55,12 +58,13 @@ def place(connection: Connection, wanted: Wanted) -> Placement:
     pools = pool_rows.all_pools(connection)
     if not pools:
         raise NoBackendYet
+    closed = services.closed_backends(connection)
     wanted = _known_zones(pools, wanted)
     promised = volumes.provisioned_by_pool(connection)
     fitting: list[tuple[float, Pool]] = []
     answers: list[Answer] = []
     for pool in pools:
-        reason = why_not(pool, wanted, promised.get(pool.name, 0))
+        reason = closed.get(pool.backend) or why_not(pool, wanted, promised.get(pool.name, 0))
         if reason:
             answers.append(Answer(step="placement", outcome="refused", reason=f"{pool.name}: {reason}"))
             continue
@@ -70,7 +74,7 @@ def place(connection: Connection, wanted: Wanted) -> Placement:
         answers.append(Answer(step="placement", outcome="fits", reason=told))
     if not fitting:
         reasons = "; ".join(answer.reason for answer in answers)
-        raise NoValidBackend(f"No valid backend was found. {reasons}.")
+        raise NoValidBackend(f"No valid backend was found. {reasons}.", answers)
     chosen = max(fitting, key=lambda candidate: (candidate[0], candidate[1].name))[1]
     answers.append(Answer(step="placement", outcome="made", reason=f"{chosen.name} has the most free capacity"))
     return Placement(chosen, answers)
@@ -96,11 +100,9 @@ def why_not(pool: Pool, wanted: Wanted, promised: int) -> str | None:
         return f"it is in zone {pool.availability_zone}, asked was {' or '.join(wanted.zones)}"
     if wanted.encrypted and not pool.capabilities.get("encryption_support"):
         return "its driver holds no encrypted volumes"
-    for key, spec in wanted.extra_specs.items():
-        if key in NO_QUALITIES:
-            continue
-        if not _has_quality(pool, key, spec):
-            return f"it does not have {key} {spec}"
+    reason = wanted.hints.why_not(pool) or lacks(pool, wanted.extra_specs)
+    if reason:
+        return reason
     missing = wanted.size - free_gib(pool, wanted, promised)
     if missing > 0:
         return f"{missing:.1f} GiB too little is free"
@@ -108,6 +110,14 @@ def why_not(pool: Pool, wanted: Wanted, promised: int) -> str | None:
         over = promised + wanted.size - pool.total_capacity_gb * pool.max_over_subscription_ratio
         if over > 0:
             return f"{over:.1f} GiB too much would be promised (ratio {pool.max_over_subscription_ratio})"
+    return None
+
+
+def lacks(pool: Pool, extra_specs: dict[str, str]) -> str | None:
+    """Which quality asked for a pool does not have, or None."""
+    for key, spec in extra_specs.items():
+        if key not in NO_QUALITIES and not _has_quality(pool, key, spec):
+            return f"it does not have {key} {spec}"
     return None
 
 

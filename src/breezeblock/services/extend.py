@@ -38,7 +38,8 @@ def extend_volume(
                 f"Invalid volume: Volume {volume_id} status must be 'available' to extend, currently {volume.status}."
             )
         more = new_size - volume.size
-        quota.check(connection, settings, volume.project_id, volume_size=new_size, gigabytes=more)
+        of_type = volume.volume_type_id
+        quota.check(connection, settings, volume.project_id, volume_size=new_size, type_id=of_type, gigabytes=more)
         moves.move(connection, "volume", volume_id, "extend", size=new_size)
         operation_id = str(uuid.uuid4())
         outbox.volume_event(connection, "resize.start", volume, operation_id)

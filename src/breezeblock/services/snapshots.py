@@ -52,7 +52,8 @@ def create_snapshot(
             )
         require_hydrated(connection, volume_id)
         gigabytes = 0 if settings.no_snapshot_gb_quota else volume.size
-        quota.check(connection, settings, volume.project_id, snapshots=1, gigabytes=gigabytes)
+        more = {"snapshots": 1, "gigabytes": gigabytes}
+        quota.check(connection, settings, volume.project_id, type_id=volume.volume_type_id, **more)
         snapshot = Snapshot(
             id=str(uuid.uuid4()),
             project_id=volume.project_id,

@@ -136,7 +136,7 @@ def _check_quota(
     if not settings.no_snapshot_gb_quota:
         gigabytes += sum(counted)
     more = {"volumes": int(volume.consumes_quota), "snapshots": len(counted), "gigabytes": gigabytes}
-    quota.check(connection, settings, project_id, volume_size=volume.size, **more)
+    quota.check(connection, settings, project_id, volume_size=volume.size, type_id=volume.volume_type_id, **more)
 
 
 def _random(length: int) -> str:

@@ -8,11 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from breezeblock.config import Settings
-from breezeblock.db import default_types, tables, type_encryptions, volume_types
+from breezeblock.db import default_types, quotas, tables, type_encryptions, volume_types
 from breezeblock.db.connect import Database
 from breezeblock.errors import Conflict, InvalidInput, InvalidState, NotFound
 from breezeblock.model import clock
 from breezeblock.model.volume_type import VolumeType
+from breezeblock.scheduling.quota import BY_TYPE
 
 
 def create_type(
@@ -35,12 +36,15 @@ def create_type(
 def update_type(database: Database, type_id: str, **values: Any) -> VolumeType:
     """Change name, description or is_public. Raises `NotFound`, `Conflict` where the name is taken."""
     with database.begin() as connection:
-        of_id(connection, type_id)
+        before = of_id(connection, type_id)
         namesake = volume_types.find(connection, values["name"]) if "name" in values else None
         if namesake is not None and namesake.name == values["name"] and namesake.id != type_id:
             raise Conflict(f"Volume Type {values['name']} already exists.")
         volume_types.update(connection, type_id, **values)
-        return of_id(connection, type_id)
+        after = of_id(connection, type_id)
+        if after.name != before.name:
+            quotas.rename(connection, dict(zip(_limits_of(before), _limits_of(after), strict=True)))
+        return after
 
 
 def delete_type(database: Database, settings: Settings, type_id: str) -> None:
@@ -53,6 +57,7 @@ def delete_type(database: Database, settings: Settings, type_id: str) -> None:
             raise _is_default(type_id)
         check_unused(connection, type_id, "Target volume type is still in use.")
         type_encryptions.remove(connection, type_id)
+        quotas.forget(connection, _limits_of(volume_type))
         volume_types.remove(connection, type_id)
 
 
@@ -104,6 +109,10 @@ def remove_project(database: Database, type_id: str, project_id: str) -> None:
 def _private(connection: Connection, type_id: str) -> None:
     if of_id(connection, type_id).is_public:
         raise InvalidInput("Invalid volume type: Type access modification is not applicable to public volume type.")
+
+
+def _limits_of(volume_type: VolumeType) -> list[str]:
+    return [f"{part}_{volume_type.name}" for part in BY_TYPE]
 
 
 def _is_default(type_id: str) -> InvalidInput:

@@ -9,10 +9,20 @@ from sqlalchemy.engine import Connection
 from breezeblock.auth import policy
 from breezeblock.config import Settings
 from breezeblock.context import RequestContext
-from breezeblock.db import attachments, idempotency, moves, operations, outbox, snapshots, volume_types, volumes
+from breezeblock.db import (
+    attachments,
+    idempotency,
+    moves,
+    operations,
+    outbox,
+    snapshots,
+    user_messages,
+    volume_types,
+    volumes,
+)
 from breezeblock.db.connect import Database
 from breezeblock.encryption.luks import HEADER_BYTES
-from breezeblock.errors import BreezeblockError, InvalidInput, InvalidState, NoBackendYet
+from breezeblock.errors import BreezeblockError, InvalidInput, InvalidState, NoBackendYet, NoValidBackend
 from breezeblock.images.catalog import ImageCatalog
 from breezeblock.keys.store import name_for
 from breezeblock.model import clock
@@ -23,10 +33,14 @@ from breezeblock.model.volume_type import VolumeType
 from breezeblock.scheduling import placement, quota
 from breezeblock.scheduling.admission import admit_volume, take_turn
 from breezeblock.scheduling.placement import Wanted
-from breezeblock.services import sources
+from breezeblock.services import hints, sources
 from breezeblock.services.encryption import of_new_volume
+from breezeblock.services.hints import AskedHints
 from breezeblock.services.sources import Source
 from breezeblock.services.volume_types import check_size
+
+NO_BACKEND = ("001", "003")
+"""Action and detail of the message to a user whose volume fits nowhere."""
 
 FIRST_REPORT_SECONDS = 10.0
 LOOK_SECONDS = 0.1
@@ -42,6 +56,7 @@ class CreateVolume(sources.Request, frozen=True, kw_only=True):
     volume_type: str | None = None
     """Name or id."""
     metadata: dict[str, str] = {}
+    hints: AskedHints = AskedHints()
 
 
 class _Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,11 +75,12 @@ def create_volume(
     request: CreateVolume,
     idempotency_key: str | None = None,
 ) -> Volume:
-    """Admit a volume and have it made: row, event and flow request commit together. Returns it in `creating`.
+    """Admit a volume and have it made: row, event and flow request commit together. Returns it in `creating`,
+    or in `error` where no backend can take it.
 
     Mirrors POST /v3/volumes of Cinder. On a service's first start it waits for the first report of a worker. A request
     repeated with its `idempotency_key` returns the volume that the first one made, as it is now.
-    Raises the errors of `sources`, `OverQuota`, `NoValidBackend`, `NoBackendYet`, `InvalidInput`, `Conflict`.
+    Raises the errors of `sources`, `OverQuota`, `NoBackendYet`, `InvalidInput`, `Conflict`.
     """
     image = _image_of(catalog, context, request)
     deadline = time.monotonic() + FIRST_REPORT_SECONDS
@@ -92,9 +108,14 @@ def _create(
             if first is not None:
                 return volumes.get(connection, first)
         plan = _settle(connection, settings, context, request, image)
-        volume, answers = admit_volume(connection, settings, plan.draft, plan.wanted)
+        try:
+            volume, answers = admit_volume(connection, settings, plan.draft, plan.wanted)
+        except NoValidBackend as error:
+            volume = _refuse(connection, settings, context, plan.draft, error)
         if key is not None:
             idempotency.keep(connection, context.project_id, key, request, volume.id)
+        if volume.host is None:
+            return volume
         operation_id = str(uuid.uuid4())
         outbox.volume_event(connection, "create.start", volume, operation_id)
         operations.request_flow(
@@ -106,6 +127,21 @@ def _create(
             arguments=_arguments(volume, plan),
             answers=answers,
         )
+    return volume
+
+
+def _refuse(
+    connection: Connection, settings: Settings, context: RequestContext, draft: Volume, error: NoValidBackend
+) -> Volume:
+    """Keep a volume that no backend can take, in `error` and with a message: Cinder's clients look for that."""
+    volume = msgspec.structs.replace(draft, status="error", encryption_key_id=None, scheduled_at=None)
+    volumes.insert(connection, volume)
+    operation = operations.note_failed(
+        connection, context, "create_volume", volume, error.message, answers=list(error.answers)
+    )
+    outbox.volume_event(connection, "create.start", draft, operation.id)
+    outbox.volume_event(connection, "create.error", volume, operation.id, error=error.message)
+    user_messages.write(connection, settings, operation, *NO_BACKEND)
     return volume
 
 
@@ -133,7 +169,8 @@ def plan_volume(
         with database.read() as connection:
             plan = _settle(connection, settings, context, request, image)
             size = plan.draft.size
-            quota.check(connection, settings, context.project_id, volume_size=size, volumes=1, gigabytes=size)
+            more = {"volume_size": size, "volumes": 1, "gigabytes": size}
+            quota.check(connection, settings, context.project_id, type_id=plan.draft.volume_type_id, **more)
             chosen = placement.place(connection, plan.wanted)
     except BreezeblockError as error:
         return {"possible": False, "reason": error.message, "code": error.status}
@@ -199,6 +236,7 @@ def _settle(
         any_zone_instead=settings.allow_availability_zone_fallback,
         backend=source.backend,
         encrypted=encryption is not None,
+        hints=hints.settle(connection, context, request.hints),
     )
     return _Plan(draft=draft, source=source, wanted=wanted)
 
@@ -321,6 +359,10 @@ def remove_volume(
             outbox.snapshot_event(connection, "delete.start", snapshot, operation_id)
     moves.move(connection, "volume", volume.id, "force_delete" if force else "delete")
     outbox.volume_event(connection, "delete.start", volume, operation_id)
+    if volume.host is None:  # it was never made: no storage has anything of it
+        volumes.remove(connection, volume.id)
+        outbox.volume_event(connection, "delete.end", volume, operation_id)
+        return
     operations.request_flow(
         connection,
         context,

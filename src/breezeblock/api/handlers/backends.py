@@ -1,27 +1,48 @@
-"""Calls that tell of the storage behind: availability zones, services, pools."""
+"""Calls that tell of the storage behind: availability zones, pools, capabilities, and what lists are filtered by."""
 
 from typing import Any
 
-import sqlalchemy as sa
-
 from breezeblock.api.call import Call
 from breezeblock.api.schemas.fields import flag
-from breezeblock.db import pools, tables
-from breezeblock.model import clock
+from breezeblock.db import pools, services, volume_types
+from breezeblock.db.services import VOLUME_BINARY
+from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.model.pool import Pool
+from breezeblock.scheduling import placement
 
-SERVICE_DOWN_SECONDS = 60.0
-"""After so long without a sign of life a service counts as down: Cinder's service_down_time."""
+POOL_FILTERS, STRICT_FILTERS, TYPE_FILTER = 28, 31, 35
+"""From which version on pools are filtered, an unknown filter is refused, and a volume type is a filter."""
 
-VOLUME_BINARY = "cinder-volume"
+RESOURCE_FILTERS = {
+    "volume": "name status metadata bootable migration_status availability_zone group_id size created_at updated_at "
+    "consumes_quota",
+    "backup": "name status volume_id",
+    "snapshot": "name status volume_id metadata availability_zone consumes_quota",
+    "group": "name",
+    "group_snapshot": "name status group_id",
+    "attachment": "volume_id status instance_id attach_status",
+    "message": "resource_uuid resource_type event_id request_id message_level",
+    "pool": "name volume_type",
+    "volume_type": "is_public extra_specs",
+}
+"""Cinder's `etc/cinder/resource_filters.json`: what everybody may filter lists by."""
+
+_STANDARD_PROPERTIES = {
+    "thin_provisioning": ("Thin Provisioning", "Sets thin provisioning."),
+    "compression": ("Compression", "Enables compression."),
+    "qos": ("QoS", "Enables QoS."),
+    "replication_enabled": ("Replication", "Enables replication."),
+}
 
 
 def availability_zones(call: Call) -> Any:
-    """GET /os-availability-zone: a zone is available while one of its pools is up."""
+    """GET /os-availability-zone: a zone is available while one of its backends is up and takes new volumes."""
     zones: dict[str, bool] = {call.settings.storage_availability_zone: False}
     with call.database.read() as connection:
+        closed = services.closed_backends(connection)
         for pool in pools.all_pools(connection):
-            zones[pool.availability_zone] = zones.get(pool.availability_zone, False) or pool.up
+            usable = pool.up and pool.backend not in closed
+            zones[pool.availability_zone] = zones.get(pool.availability_zone, False) or usable
     return {
         "availabilityZoneInfo": [
             {"zoneName": name, "zoneState": {"available": available}} for name, available in sorted(zones.items())
@@ -29,47 +50,30 @@ def availability_zones(call: Call) -> Any:
     }
 
 
-def services(call: Call) -> Any:
-    """GET /os-services: one whose backend cannot be used is down, and says why in `disabled_reason`."""
-    table = tables.services
-    query = sa.select(table).order_by(table.c.binary, table.c.host)
-    for name in ("host", "binary"):
-        if name in call.query:
-            query = query.where(table.c[name] == call.query[name])
-    with call.database.read() as connection:
-        found = connection.execute(query).all()
-    return {"services": [_service(call, row) for row in found]}
-
-
-def _service(call: Call, row: Any) -> dict[str, Any]:
-    has_problem = row.disabled_reason is not None and not row.disabled
-    up = clock.seconds_since(row.updated_at) <= SERVICE_DOWN_SECONDS and not has_problem
-    shown: dict[str, Any] = {
-        "binary": row.binary,
-        "host": row.host,
-        "zone": row.availability_zone,
-        "status": "disabled" if row.disabled else "enabled",
-        "state": "up" if up else "down",
-        "updated_at": row.updated_at,
-        "disabled_reason": row.disabled_reason,
-    }
-    if call.version >= 7:
-        shown["cluster"] = None
-    if row.binary == VOLUME_BINARY:
-        shown |= {"replication_status": "disabled", "active_backend_id": None, "frozen": False}
-        if call.version >= 49:
-            shown["backend_state"] = shown["state"]
-    return shown
-
-
 def get_pools(call: Call) -> Any:
     """GET /scheduler-stats/get_pools?detail=: names alone, or with capacities and capabilities (Cinder's keys)."""
     detail = flag(call.query.get("detail"), "detail")
+    filters = (
+        {name: value for name, value in call.query.items() if name != "detail"} if call.version >= POOL_FILTERS else {}
+    )
+    wanted_type = filters.pop("volume_type", None)
     with call.database.read() as connection:
         found = pools.all_pools(connection)
-    name = call.query.get("name")
-    shown = [pool for pool in found if name is None or call.version < 28 or pool.name == name]
-    return {"pools": [_pool(pool) if detail else {"name": pool.name} for pool in shown]}
+        specs = {}
+        if wanted_type is not None and call.version >= TYPE_FILTER:
+            specs = volume_types.get(connection, wanted_type).extra_specs
+    shown = [_pool(pool) for pool in found if placement.lacks(pool, specs) is None]
+    known = {"name"}.union(*(pool["capabilities"] for pool in map(_pool, found)))
+    unknown = sorted(filters.keys() - known)
+    if unknown and call.version >= STRICT_FILTERS:
+        raise InvalidInput(f"Invalid filters {','.join(unknown)} are found in query options.")
+    shown = [pool for pool in shown if all(_is(pool, name, value) for name, value in filters.items())]
+    return {"pools": shown if detail else [{"name": pool["name"]} for pool in shown]}
+
+
+def _is(pool: dict[str, Any], name: str, value: str) -> bool:
+    held = pool["name"] if name == "name" else pool["capabilities"].get(name)
+    return held is not None and str(held).lower() == value.lower()
 
 
 def _pool(pool: Pool) -> dict[str, Any]:
@@ -89,3 +93,37 @@ def _pool(pool: Pool) -> dict[str, Any]:
             "timestamp": pool.updated_at,
         },
     }
+
+
+def capabilities(call: Call) -> Any:
+    """GET /capabilities/{host@backend}: what extra specs may ask of it. Raises `NotFound`."""
+    backend = call.id.partition("#")[0]
+    with call.database.read() as connection:
+        known = services.all_services(connection, backend, VOLUME_BINARY)
+        if not known:
+            raise NotFound(f"Can't find service: {call.id}")
+        found = [pool for pool in pools.all_pools(connection) if pool.backend == known[0].host]
+    told = _pool(found[0])["capabilities"] if found else {"volume_backend_name": known[0].host.partition("@")[2]}
+    return {
+        "namespace": f"OS::Storage::Capabilities::{known[0].host}",
+        "vendor_name": told.get("vendor_name", ""),
+        "volume_backend_name": told["volume_backend_name"],
+        "pool_name": told.get("pool_name"),
+        "driver_version": told.get("driver_version", ""),
+        "storage_protocol": told.get("storage_protocol", ""),
+        "display_name": None,
+        "description": None,
+        "visibility": None,
+        "replication_targets": [],
+        "properties": {
+            name: {"title": title, "description": description, "type": "boolean"}
+            for name, (title, description) in _STANDARD_PROPERTIES.items()
+        },
+    }
+
+
+def resource_filters(call: Call) -> Any:
+    """GET /resource_filters?resource= (3.33)."""
+    asked = call.query.get("resource")
+    shown = RESOURCE_FILTERS if not asked else {asked: RESOURCE_FILTERS.get(asked, "")}
+    return {"resource_filters": [{"resource": name, "filters": names.split()} for name, names in shown.items()]}

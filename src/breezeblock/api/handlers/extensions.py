@@ -15,6 +15,10 @@ _NAMED = {
     "backups": ("Backups", "2012-12-12T00:00:00+00:00", "Backups support."),
     "OS-SCH-HNT": ("SchedulerHints", "2013-04-18T00:00:00+00:00", "Pass arbitrary key/value pairs to the scheduler."),
     "os-admin-actions": ("AdminActions", "2012-08-25T00:00:00+00:00", "Enable admin actions."),
+    "capabilities": ("Capabilities", "2015-08-31T00:00:00+00:00", "Capabilities support."),
+    "os-hosts": ("Hosts", "2011-06-29T00:00:00+00:00", "Admin-only host administration."),
+    "os-quota-class-sets": ("QuotaClasses", "2012-03-12T00:00:00+00:00", "Quota classes management support."),
+    "qos-specs": ("Qos_specs_manage", "2013-08-02T00:00:00+00:00", "QoS specs support."),
     "os-availability-zone": ("AvailabilityZones", "2013-06-27T00:00:00+00:00", "Describe Availability Zones."),
     "os-extended-services": ("ExtendedServices", "2014-01-10T00:00:00-00:00", "Extended services support."),
     "os-extended-snapshot-attributes": (

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from msgspec import UNSET
 
@@ -9,13 +10,14 @@ from breezeblock.api import listing
 from breezeblock.api.call import Call
 from breezeblock.api.listing import Filter, Listing, boolean, equals, members, named, number, one_of_either, times
 from breezeblock.api.schemas.fields import flag, trimmed
-from breezeblock.api.schemas.volumes import VolumeCreate, VolumeUpdate
+from breezeblock.api.schemas.volumes import SchedulerHints, VolumeCreate, VolumeUpdate
 from breezeblock.api.views import volumes as view
 from breezeblock.api.views.volumes import VolumeView
 from breezeblock.db import tables
 from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.model.volume import Volume
 from breezeblock.services import volumes
+from breezeblock.services.hints import AskedHints
 
 FROM_BACKUP = 47
 
@@ -91,6 +93,25 @@ def create_request(call: Call) -> volumes.CreateVolume:
         source_replica=body.source_replica,
         image_ref=image_ref.rpartition("/")[2] if image_ref is not None else None,
         backup_id=body.backup_id if call.version >= FROM_BACKUP else None,
+        hints=_hints(call.body.hints),
+    )
+
+
+def _hints(asked: SchedulerHints | None) -> AskedHints:
+    """The scheduler hints; one volume may be said instead of several. Raises `InvalidInput`."""
+    if asked is None:
+        return AskedHints()
+    same, different = (
+        (one,) if isinstance(one, str) else tuple(one or ()) for one in (asked.same_host, asked.different_host)
+    )
+    if len(set(same)) != len(same) or len(set(different)) != len(different):
+        raise InvalidInput("Invalid input for field/attribute OS-SCH-HNT:scheduler_hints. It has non-unique elements.")
+    query = asked.query
+    return AskedHints(
+        same_host=same or None,
+        different_host=different,
+        local_to_instance=asked.local_to_instance,
+        query=query if query is None or isinstance(query, str) else msgspec.json.encode(query).decode(),
     )
 
 

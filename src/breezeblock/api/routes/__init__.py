@@ -18,8 +18,10 @@ from breezeblock.api.routes import (
     operations,
     qos_specs,
     quota_sets,
+    services,
     snapshots,
     transfers,
+    user_messages,
     volume_types,
     volumes,
 )
@@ -36,7 +38,9 @@ VOLUME_ROUTES: list[Route] = [
     *transfers.ROUTES,
     *backups.ROUTES,
     *backends.ROUTES,
+    *services.ROUTES,
     *quota_sets.ROUTES,
+    *user_messages.ROUTES,
     *operations.ROUTES,
     *image_cache.ROUTES,
 ]

@@ -1,4 +1,4 @@
-"""Quotas and limits."""
+"""Quotas, quota classes and limits."""
 
 from breezeblock.api.dispatch import Route
 from breezeblock.api.handlers import quota_sets
@@ -21,5 +21,13 @@ ROUTES: list[Route] = [
         path="/os-quota-sets/{id}",
         handler=quota_sets.reset,
         policy="volume_extension:quotas:delete",
+    ),
+    get("/os-quota-class-sets/{id}", quota_sets.show_class, "volume_extension:quota_classes:get"),
+    Route(
+        method="PUT",
+        path="/os-quota-class-sets/{id}",
+        handler=quota_sets.update_class,
+        policy="volume_extension:quota_classes:update",
+        schema=quota_schemas.UPDATE_CLASS,
     ),
 ]

@@ -1,28 +1,30 @@
-"""Body of PUT /os-quota-sets/{project} (Cinder: `api/schemas/quotas.py`)."""
+"""Bodies of PUT /os-quota-sets/{project} and /os-quota-class-sets/{class} (Cinder: `api/schemas/quotas.py`).
 
-from typing import Annotated
+The keys are checked against the volume types that there are, which a schema does not know.
+"""
 
-import msgspec
+from typing import Annotated, Any
+
 from msgspec import Meta
 
 from breezeblock.api.bodies import envelope
-from breezeblock.api.schemas.fields import MAX_INT, Text
+from breezeblock.api.schemas.fields import MAX_INT
+from breezeblock.errors import InvalidInput
 
-Limit = Annotated[int, Meta(ge=-1, le=MAX_INT)]
+UPDATE = envelope("quota_set", Annotated[dict[str, Any], Meta(min_length=1)])
+UPDATE_CLASS = envelope("quota_class_set", dict[str, Any])
 
-
-class QuotaSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The limits to set; -1 is without limit. `tenant_id` and `force` are old clients', and change nothing."""
-
-    volumes: Limit | None = None
-    snapshots: Limit | None = None
-    gigabytes: Limit | None = None
-    backups: Limit | None = None
-    backup_gigabytes: Limit | None = None
-    per_volume_gigabytes: Limit | None = None
-    groups: Limit | None = None
-    tenant_id: Text | None = None
-    force: Text | bool | None = None
+NOT_A_LIMIT = {"tenant_id", "id"}
+"""Keys of a quota set that old clients send, and that change nothing."""
 
 
-UPDATE = envelope("quota_set", QuotaSet)
+def limit(value: Any, name: str) -> int:
+    """A limit, also as text; -1 is without one. Raises `InvalidInput`."""
+    try:
+        found = int(str(value))
+    except ValueError:
+        raise InvalidInput(f"{name} must be an integer.") from None
+    if not -1 <= found <= MAX_INT:
+        bound = ">= -1" if found < -1 else f"<= {MAX_INT}"
+        raise InvalidInput(f"{name} must be {bound}")
+    return found

@@ -35,14 +35,26 @@ class StrictVolumeCreate(VolumeCreate, frozen=True, kw_only=True, forbid_unknown
     """The same from 3.53 on: an unknown key is an error."""
 
 
+Uuids = Uuid | Annotated[list[Uuid], Meta(max_length=1000)]
+
+
+class SchedulerHints(msgspec.Struct, frozen=True, kw_only=True):
+    """OS-SCH-HNT:scheduler_hints (Cinder: `api/schemas/scheduler_hints.py`). Other hints mean nothing."""
+
+    same_host: Uuids | None = None
+    different_host: Uuids | None = None
+    local_to_instance: Uuid | None = None
+    query: str | dict[str, Any] | list[Any] | None = None
+
+
 class _CreateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     content: VolumeCreate = msgspec.field(name="volume")
-    hints: dict[str, Any] | None = msgspec.field(name="OS-SCH-HNT:scheduler_hints", default=None)
+    hints: SchedulerHints | None = msgspec.field(name="OS-SCH-HNT:scheduler_hints", default=None)
 
 
 class _StrictCreateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     content: StrictVolumeCreate = msgspec.field(name="volume")
-    hints: dict[str, Any] | None = msgspec.field(name="OS-SCH-HNT:scheduler_hints", default=None)
+    hints: SchedulerHints | None = msgspec.field(name="OS-SCH-HNT:scheduler_hints", default=None)
 
 
 class VolumeUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,9 +7,10 @@ from breezeblock.db.tables.flows import flow_checkpoints, flow_requests, idempot
 from breezeblock.db.tables.group_types import group_types
 from breezeblock.db.tables.images import image_cache_entries, images, verified_images
 from breezeblock.db.tables.qos_specs import qos_specs
-from breezeblock.db.tables.quotas import quotas
+from breezeblock.db.tables.quotas import quota_classes, quotas
 from breezeblock.db.tables.resources import attachments, backups, snapshots, volumes
 from breezeblock.db.tables.transfers import transfers
+from breezeblock.db.tables.user_messages import user_messages
 from breezeblock.db.tables.volume_types import (
     default_volume_types,
     volume_type_encryptions,
@@ -34,11 +35,13 @@ __all__ = [
     "operations",
     "pools",
     "qos_specs",
+    "quota_classes",
     "quotas",
     "services",
     "slots",
     "snapshots",
     "transfers",
+    "user_messages",
     "verified_images",
     "volume_type_encryptions",
     "volume_type_projects",

@@ -29,6 +29,8 @@ services = sa.Table(
     text("availability_zone", required=True),
     text("disabled_reason"),
     flag("disabled"),
+    flag("frozen"),
+    json("log_levels"),
     text("started_at", required=True),
     text("updated_at", required=True),
 )

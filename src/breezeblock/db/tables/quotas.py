@@ -1,4 +1,4 @@
-"""Quotas."""
+"""Quotas of projects, and of the classes that they have theirs from."""
 
 import sqlalchemy as sa
 
@@ -11,3 +11,12 @@ quotas = sa.Table(
     text("resource", primary_key=True),
     sa.Column("limit", sa.Integer, nullable=False),
 )
+
+quota_classes = sa.Table(
+    "quota_classes",
+    metadata,
+    text("class_name", primary_key=True),
+    text("resource", primary_key=True),
+    sa.Column("limit", sa.Integer, nullable=False),
+)
+"""The class `default` holds for every project that has no limit of its own."""

@@ -1,0 +1,106 @@
+"""Use cases of the services behind the API: let one take new volumes or not, freeze and thaw it, fail it over, have it
+log more or less."""
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from breezeblock.db import services
+from breezeblock.db.connect import Database
+from breezeblock.db.services import VOLUME_BINARY
+from breezeblock.errors import InvalidInput, NotFound
+
+LOGGER = "breezeblock"
+DEFAULT_LEVEL = "INFO"
+"""What every logger of ours logs from, where nobody has said otherwise."""
+
+
+class ServiceLevels(msgspec.Struct, frozen=True, kw_only=True):
+    """From which level on one service logs, by logger."""
+
+    host: str
+    binary: str
+    levels: dict[str, str]
+
+
+FROZEN = "frozen"
+"""The reason that a frozen service is disabled for, Cinder's word."""
+
+
+def enable(database: Database, host: str, binary: str) -> None:
+    """Let a service take new volumes. Raises `NotFound`."""
+    with database.begin() as connection:
+        services.get(connection, host, binary)
+        services.update(connection, host, binary, disabled=False, disabled_reason=None)
+
+
+def disable(database: Database, host: str, binary: str, reason: str | None = None) -> None:
+    """Have no new volumes placed on a service; what is there works on. Raises `NotFound`."""
+    with database.begin() as connection:
+        services.get(connection, host, binary)
+        services.update(connection, host, binary, disabled=True, disabled_reason=reason)
+
+
+def freeze(database: Database, host: str) -> None:
+    """Freeze a backend before or after a failover: it takes nothing new. Raises `InvalidInput`, also for no backend."""
+    with database.begin() as connection:
+        if _is_frozen(connection, host):
+            raise InvalidInput(f"Invalid input received: frozen in {host} must be False to failover.")
+        services.update(connection, host, VOLUME_BINARY, frozen=True, disabled=True, disabled_reason=FROZEN)
+
+
+def thaw(database: Database, host: str) -> None:
+    """Let a frozen backend work as before. Raises `InvalidInput`, also for no backend."""
+    with database.begin() as connection:
+        if not _is_frozen(connection, host):
+            raise InvalidInput(f"Invalid input received: frozen in {host} must be True to failover.")
+        services.update(connection, host, VOLUME_BINARY, frozen=False, disabled=False, disabled_reason=None)
+
+
+def failover(database: Database, host: str) -> None:
+    """No driver replicates whole backends, so none can be failed over. Raises `InvalidInput` that says so."""
+    with database.read() as connection:
+        _is_frozen(connection, host)
+    raise InvalidInput(
+        f"Invalid input received: replication_status in {host} must be 'enabled' or 'failed-over' and must be up to "
+        "failover. Its storage keeps no replica of the backend as a whole."
+    )
+
+
+def set_log_levels(database: Database, host: str | None, binaries: Collection[str], prefix: str, level: str) -> None:
+    """Have services log from a level on, below a prefix of loggers; their workers look every few seconds."""
+    with database.begin() as connection:
+        for service in _chosen(connection, host, binaries):
+            levels = service.log_levels | {prefix: level}
+            services.update(connection, service.host, service.binary, log_levels=levels)
+
+
+def log_levels(database: Database, host: str | None, binaries: Collection[str], prefix: str) -> list[ServiceLevels]:
+    """From which level on services log, by logger, below a prefix."""
+    with database.read() as connection:
+        return [
+            ServiceLevels(
+                host=service.host,
+                binary=service.binary,
+                levels={
+                    name: level
+                    for name, level in ({LOGGER: DEFAULT_LEVEL} | service.log_levels).items()
+                    if name.startswith(prefix)
+                },
+            )
+            for service in _chosen(connection, host, binaries)
+        ]
+
+
+def _chosen(connection: Connection, host: str | None, binaries: Collection[str]) -> list[sa.Row[Any]]:
+    return [one for one in services.all_services(connection, host) if one.binary in binaries]
+
+
+def _is_frozen(connection: Connection, host: str) -> bool:
+    try:
+        return bool(services.get(connection, host, VOLUME_BINARY).frozen)
+    except NotFound:
+        raise InvalidInput(f"Invalid input received: No service found with host={host}") from None
