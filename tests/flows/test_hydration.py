@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
-from breezeblock.errors import InvalidState, NotFound, ServiceUnavailable
+from breezeblock.errors import BackendInUse, InvalidState, NotFound, ServiceUnavailable
 from breezeblock.flows import hydrate
 from breezeblock.flows.engine import message_for_user
 from breezeblock.images import lazy_disk
@@ -332,12 +332,15 @@ def test_deleted_while_it_comes(cloud, disk, tmp_path):
     cloud.check_pairs()
 
 
-def test_a_delete_that_is_refused_lets_it_go_on(cloud, disk, tmp_path):
+def test_a_delete_that_is_refused_lets_it_go_on(cloud, disk, tmp_path, monkeypatch):
+    def busy(volume):
+        raise BackendInUse("The storage does not let it go.")
+
     image = add(cloud, disk, "qcow2", tmp_path)
     cloud.images.streams.clear()
     with cloud.running():
         volume = create(cloud, image)
-        cloud.driver.initialize_connection(volume, {})  # behind the back of the rows
+        monkeypatch.setattr(cloud.driver, "delete_volume", busy)
         volumes.delete_volume(cloud.database, MEMBER, volume.id)
         until(lambda: cloud.volume(volume.id).status == "available")
         cloud.images.streams.set()
