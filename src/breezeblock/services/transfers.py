@@ -47,7 +47,9 @@ def create_transfer(
     """
     with database.begin() as connection:
         volume = volumes.get(connection, volume_id, context.own_project, lock=True)
-        _check_offered(connection, volume, no_snapshots, allow_encrypted)
+        _check_offered(connection, volume, no_snapshots)
+        if volume.encryption_key_id is not None:
+            _check_key(settings, no_snapshots, allow_encrypted)
         auth_key = _random(settings.volume_transfer_key_length)
         salt = _random(settings.volume_transfer_salt_length)
         transfer = Transfer(
@@ -67,17 +69,23 @@ def create_transfer(
     return Offer(transfer, auth_key)
 
 
-def _check_offered(connection: Connection, volume: Volume, no_snapshots: bool, allow_encrypted: bool) -> None:
+def _check_offered(connection: Connection, volume: Volume, no_snapshots: bool) -> None:
     if volume.status != "available":
         raise InvalidState("Invalid volume: status must be available")
     if attachments.connected(connection, volume.id):
         raise InvalidState("Invalid volume: a host is connected to it; terminate the connection first.")
-    if volume.encryption_key_id is not None and not allow_encrypted:
-        raise InvalidState("Invalid volume: transferring encrypted volume is not supported")
-    if volume.encryption_key_id is not None and no_snapshots:
-        raise InvalidState("Invalid volume: transferring an encrypted volume without its snapshots is not supported")
     if not no_snapshots:
         _check_available(snapshots.of_volume(connection, volume.id))
+
+
+def _check_key(settings: Settings, no_snapshots: bool, allow_encrypted: bool) -> None:
+    """An encrypted volume goes with all that its key opens, and only where the store tells no users of keys apart."""
+    if not allow_encrypted:
+        raise InvalidState("Invalid volume: transferring encrypted volume is not supported")
+    if no_snapshots:
+        raise InvalidState("Invalid volume: transferring an encrypted volume without its snapshots is not supported")
+    if settings.key_manager["backend"] == "barbican":  # the old user would keep the right to read the key
+        raise InvalidState("Invalid volume: transferring an encrypted volume whose key is in Barbican is not supported")
 
 
 def _check_available(kept: list[Snapshot]) -> None:
