@@ -17,9 +17,12 @@ import breezeblock.flows.backups
 import breezeblock.flows.create_volume
 import breezeblock.flows.delete_volume
 import breezeblock.flows.image_cache
+import breezeblock.flows.manage
+import breezeblock.flows.migrate
 import breezeblock.flows.reconcile
 import breezeblock.flows.reimage
 import breezeblock.flows.resize
+import breezeblock.flows.retype
 import breezeblock.flows.revert
 import breezeblock.flows.snapshots
 import breezeblock.flows.upload_image  # noqa: F401  each module registers its flows

@@ -266,6 +266,10 @@ def _valid_body(route):
         "/clusters/enable": {"name": "c"},
         "/clusters/disable": {"name": "c"},
         "/workers/cleanup": {},
+        "/os-volume-manage": {"volume": {"host": "h", "ref": {"source-name": "x"}}},
+        "/manageable_volumes": {"volume": {"host": "h", "ref": {"source-name": "x"}}},
+        "/os-snapshot-manage": {"snapshot": {"volume_id": uuid, "ref": {"source-name": "x"}}},
+        "/manageable_snapshots": {"snapshot": {"volume_id": uuid, "ref": {"source-name": "x"}}},
         "/image-cache": {"prefetch": {"image_id": uuid}},
     }
     actions = {
@@ -287,6 +291,9 @@ def _valid_body(route):
         "removeProjectAccess": {"project": "p"},
         "os-extend_volume_completion": {},
         "os-update_snapshot_status": {"status": "error"},
+        "os-retype": {"new_type": "x"},
+        "os-migrate_volume": {"host": "here@one#one"},
+        "os-migrate_volume_completion": {"new_volume": uuid},
     }
     if route.action is not None:
         return {route.action: actions.get(route.action)}

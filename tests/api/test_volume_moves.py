@@ -58,3 +58,51 @@ def test_reimage(api, volume):
     assert act(api, "os-reimage", {"image_id": image, "reimage_reserved": "true"}, version="3.68").status_code == 202
     assert status(api, "volumes", VOLUME) == "downloading"
     assert act(api, "os-reimage", {"image_id": image}).status_code == 400
+
+
+@pytest.fixture
+def types(api):
+    """A type beside the default one; its name."""
+    assert api.post("/v3/types", {"volume_type": {"name": "gold"}}).status_code == 200
+    return "gold"
+
+
+def test_retype(api, volume, types):
+    for body in ({}, {"new_type": types, "migration_policy": "perhaps"}, {"new_type": types, "a": 1}, {"new_type": 5}):
+        assert act(api, "os-retype", body).status_code == 400, body
+    assert act(api, "os-retype", {"new_type": "nothing"}).status_code == 404
+    assert act(api, "os-retype", {"new_type": types}, volume=GONE).status_code == 404
+    assert act(api, "os-retype", {"new_type": types, "migration_policy": None}).status_code == 202
+    assert status(api, "volumes", VOLUME) == "retyping"
+    assert act(api, "os-retype", {"new_type": types}).status_code == 400
+
+
+def test_migrate(api):
+    api.insert("volumes", VOLUME, host="elsewhere@one#one")
+    host = f"{api.cloud.backend.name}#one"
+    for body in ({}, {"host": "nowhere"}, {"host": host, "a": 1}, {"host": host, "lock_volume": "maybe"}):
+        assert act(api, "os-migrate_volume", body).status_code == 400, body
+    assert act(api, "os-migrate_volume", {"host": host, "cluster": "c"}).status_code == 400
+    assert act(api, "os-migrate_volume", {"cluster": "c"}).status_code == 400
+    assert act(api, "os-migrate_volume", {"host": host, "cluster": None}, version="3.15").status_code == 400
+    assert act(api, "os-migrate_volume", {"host": host}, volume=GONE).status_code == 404
+    answer = act(api, "os-migrate_volume", {"host": host, "force_host_copy": "true", "lock_volume": False})
+    assert answer.status_code == 202
+    shown = api.get(f"/v3/volumes/{VOLUME}").json["volume"]
+    assert (shown["status"], shown["os-vol-mig-status-attr:migstat"]) == ("maintenance", "starting")
+    assert act(api, "os-migrate_volume", {"host": host}).status_code == 400
+
+
+def test_migrate_completion(api, volume):
+    other = api.insert("volumes", SNAPSHOT, host=f"{api.cloud.backend.name}#one")
+    answer = act(api, "os-migrate_volume_completion", {"new_volume": other, "error": False})
+    assert (answer.status_code, answer.json) == (200, {"save_volume_id": other})
+    assert act(api, "os-migrate_volume_completion", {"new_volume": GONE}).status_code == 404
+    assert act(api, "os-migrate_volume_completion", {"new_volume": "x"}).status_code == 400
+
+
+def test_moves_by_role(api_as, api, volume, types):
+    host = {"host": f"{api.cloud.backend.name}#one"}
+    assert act(api_as("reader"), "os-retype", {"new_type": types}).status_code == 403
+    assert act(api_as("member", project="other"), "os-retype", {"new_type": types}).status_code == 404
+    assert act(api_as("member"), "os-migrate_volume", host).status_code == 403

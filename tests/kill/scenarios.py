@@ -7,6 +7,8 @@ A scenario prepares, asks once, and then tells what came of it; it raises where 
 from tests.kill.attached import LiveExtend, LiveSnapshot, PurgeOrphan, ReconcileExport, Restart, Rounds
 from tests.kill.creates import Create, CreateAdopted, CreateLazily, of_cached_image
 from tests.kill.images import Evict, LiveUpload, Prefetch, Together, Upload, UploadImage
+from tests.kill.managing import MANAGING
+from tests.kill.moving import MOVING
 from tests.kill.undone import UNDONE, Undone
 from tests.kill.verbs import (
     Connect,
@@ -89,6 +91,8 @@ ALL: list[Create | Verb | Upload | Undone | Together] = [
     PurgeOrphan("purge_orphan-dir", "dir"),
     ReconcileExport("reconcile_export", "dir"),
     *UNDONE,
+    *MOVING,
+    *MANAGING,
     Create("raw-secret", "secret", None, lambda w, b: {}),
     Create("raw-secret-dir", "secret-dir", None, lambda w, b: {}),
     Create("source_vol-secret", "secret", PAYLOAD_SHA, lambda w, b: {"source_volid": b.volumes["secret"]}),

@@ -47,7 +47,8 @@ BACKENDS = ("sim", "plain", "cloning", "flaky", "spare", "broken", "weak", "dir"
 DIRECTORIES = ("dir", "adopt", "adopt-cached")
 FAILING = (
     "create_snapshot delete_snapshot extend_volume delete_volume initialize_connection terminate_connection "
-    "update_replica copy_image_to_volume open_volume revert_to_snapshot"
+    "update_replica copy_image_to_volume open_volume revert_to_snapshot "
+    "manage_existing unmanage"
 ).split()
 """The verbs that fail on the backend `weak` while a scenario wants them to."""
 
@@ -71,6 +72,7 @@ image_volume_cache_max_count = 1
 [plain]
 volume_driver = simulated
 simulated_revert = false
+pool_name = DS01, DS02
 image_volume_cache_enabled = false
 [cloning]
 volume_driver = simulated
@@ -118,6 +120,7 @@ SECRET = {"secret": "sim", "secret-dir": "dir", "secret-weak": "weak", "secret-p
 ENCRYPTION = {"provider": "luks", "control_location": "front-end", "cipher": "aes-xts-plain64", "key_size": 256}
 TYPES |= {name: {"volume_backend_name": backend} for name, backend in SECRET.items()}
 TYPES |= {"replicated-secret": {"volume_backend_name": "sim", "replication_enabled": "<is> True"}}
+TYPES |= {"sim-too": {"volume_backend_name": "sim", "capabilities:pool_name": "sim"}}
 TYPES |= {"lazy-dir": {"volume_backend_name": "dir", "image_hydration": "lazy"}}
 PAYLOAD = random.Random(3).randbytes((5 << 20) + 4096)  # 6 pieces of an image, 2 chunks of a backup
 PAYLOAD_SHA = hashlib.sha256(PAYLOAD).hexdigest()
@@ -166,7 +169,7 @@ class World:
         self.settings = config.load(self.data_dir)
         self.database = Database(self.settings.database_url)
         self.client = Client(self.data_dir)
-        self.wait(lambda: len(self.client.call("GET", "/scheduler-stats/get_pools")["pools"]) == len(BACKENDS))
+        self.wait(lambda: len(self.client.call("GET", "/scheduler-stats/get_pools")["pools"]) > len(BACKENDS))
         apart = self.data_dir.parent / "reader"  # exports belong to the worker alone
         own = {name: self.settings.backend(name) for name in BACKENDS}
         self.drivers = {
@@ -442,7 +445,7 @@ class World:
                 query = sa.select(table.c.id, table.c.host, table.c.status, whole)
                 for row_id, host, status, was_made in connection.execute(query):
                     backend = host.partition("@")[2].partition("#")[0]
-                    if status != "error" or was_made:
+                    if status not in ("error", "error_managing") or was_made:
                         known[backend].add(f"{prefix}-{row_id}")
                     if status == "error_deleting":
                         half_deleted.add(f"{prefix}-{row_id}")

@@ -282,6 +282,64 @@ class RevertsToSnapshots(Protocol):
 
 
 @runtime_checkable
+class MigratesVolumes(Protocol):
+    """Optional: moves a volume by itself, where the storage of both places is one. Without it the content is copied."""
+
+    def migrate_volume(self, volume: Volume, host: str) -> ModelUpdate:
+        """Move the volume to the pool `host` (`host@backend#pool`), by one act; there already is done.
+
+        Raises `NotSupportedByBackend(reason)` where it cannot, and leaves the volume as it is.
+        """
+
+
+Reference = dict[str, str]
+"""How an administrator names what lies on the storage and belongs to nobody, such as `{"source-name": NAME}`."""
+
+
+class Manageable(msgspec.Struct, frozen=True, kw_only=True):
+    """Something on the storage that may be managed. `size` is GiB, enough to hold it."""
+
+    reference: Reference
+    size: int
+    safe: bool
+    reason: str | None = None
+    """Why it is not safe."""
+
+
+@runtime_checkable
+class Manages(Protocol):
+    """Optional: takes what lies on the storage and belongs to nobody as volumes and snapshots, and lets go of these.
+
+    A reference that is no reference raises `InvalidInput`, one of nothing `BackendNotFound`, one of what cannot be taken
+    `NotSupportedByBackend(reason)`.
+    """
+
+    def manage_existing_get_size(self, thing: Volume | Snapshot, reference: Reference) -> int:
+        """GiB that `thing` has to have to hold what the reference names. Changes nothing."""
+
+    def manage_existing(self, volume: Volume, reference: Reference) -> ModelUpdate:
+        """Make what the reference names the volume, at `volume.size`; it is found by the reference no more."""
+
+    def unmanage(self, volume: Volume) -> None:
+        """Forget the volume and leave its content, to be found by `source-name` `volume.storage_name`. Gone is done.
+
+        Raises `BackendInUse` while it is exported. `list_objects` does not tell of what nobody manages.
+        """
+
+    def get_manageable_volumes(self) -> Iterator[Manageable]:
+        """What may become a volume. Changes nothing."""
+
+    def manage_existing_snapshot(self, snapshot: Snapshot, reference: Reference) -> ModelUpdate:
+        """As `manage_existing`, at `snapshot.volume_size`."""
+
+    def unmanage_snapshot(self, snapshot: Snapshot) -> None:
+        """As `unmanage`."""
+
+    def get_manageable_snapshots(self) -> Iterator[Manageable]:
+        """What may become a snapshot. Changes nothing."""
+
+
+@runtime_checkable
 class Examinable(Protocol):
     """Optional: what `breezeblock doctor` compares with the rows, beside `list_objects`.
 

@@ -50,7 +50,7 @@ def request_purge(
 
 
 def purge(driver: Driver, database: Database, backend: str, name: str, replica: bool) -> bool:
-    """Remove an object (or replica) and its half-made remains; False where a row wants it. For the slot's owner.
+    """Remove an object (or replica) and its half-made remains; False where a row wants it here. For the slot's owner.
 
     A row is always written before its object is made, so what has no row now will not get one.
     """
@@ -63,7 +63,7 @@ def purge(driver: Driver, database: Database, backend: str, name: str, replica: 
         if isinstance(driver, Replicates) and isinstance(thing, Volume):
             driver.delete_replica(thing)
         return True
-    if row is not None and not failed_create(row):
+    if row is not None and not failed_create(row) and (row.host or "").partition("#")[0] == backend:
         return False
     if isinstance(thing, Volume):
         driver.terminate_connection(thing, None)

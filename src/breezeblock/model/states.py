@@ -35,6 +35,9 @@ STRANDED = {
     "restoring-backup": "error_restoring",
     "restoring": "available",
     "reverting": "error",
+    "retyping": "available",
+    "managing": "error_managing",
+    "unmanaging": "error_unmanaging",
 }
 """What a passing status becomes when the flow behind it can neither end nor be undone (the move `strand`)."""
 
@@ -69,6 +72,14 @@ VOLUME_MOVES: dict[str, Move] = {
     "revert": _move("available", "reverting"),
     "revert_done": _move("reverting", "available"),
     "revert_failed": _move("reverting", "error"),
+    "manage_done": _move("managing", "available"),
+    "manage_failed": _move("managing", "error_managing"),
+    "unmanage": _move("available error error_restoring error_extending error_managing", "unmanaging"),
+    "unmanage_failed": _move("unmanaging", "error_unmanaging"),
+    "retype": _move("available in-use", "retyping"),
+    "retype_done": _move("retyping", "available", "in-use"),
+    "migrate": _move("available", "maintenance"),
+    "migrate_done": _move("maintenance in-use", "available", "in-use"),
     "reimage": _move("available error reserved", "downloading"),
     "reimage_done": _move("downloading", "available", "error", "reserved"),
     "reimage_failed": _move("downloading", "error"),
@@ -96,7 +107,11 @@ SNAPSHOT_MOVES: dict[str, Move] = {
     "delete_busy": _move("deleting", "available"),
     "revert": _move("available", "restoring"),
     "revert_done": _move("restoring", "available"),
-    "strand": _move("creating deleting restoring backing-up", "error", "error_deleting", "available"),
+    "unmanage": _move("available error", "unmanaging"),
+    "unmanage_failed": _move("unmanaging", "error_unmanaging"),
+    "strand": _move(
+        "creating deleting restoring backing-up unmanaging", "error", "error_deleting", "available", "error_unmanaging"
+    ),
     "told_creating": _move("creating", "creating", "available", "error"),
     "told_deleting": _move("deleting", "deleting", "error_deleting"),
     "reset_status": _move(
@@ -117,6 +132,7 @@ BACKUP_MOVES: dict[str, Move] = {
 }
 
 PASSING = frozenset(
-    "creating downloading deleting extending uploading backing-up restoring-backup restoring retyping reverting".split()
+    "creating downloading deleting extending uploading backing-up restoring-backup restoring retyping reverting "
+    "managing unmanaging".split()
 )
 """Statuses that must have a live flow behind them."""

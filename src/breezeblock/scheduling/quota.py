@@ -66,8 +66,13 @@ def check(
     largest = allowed["per_volume_gigabytes"]
     if volume_size is not None and 0 <= largest < volume_size:
         raise OverQuota(f"A volume of {volume_size} GiB is larger than the limit of {largest} GiB for one volume.")
-    usage = quotas.usage(connection, project_id)
-    _refuse_over(in_use(usage, settings), more, allowed)
+    _refuse_over(in_use(quotas.usage(connection, project_id), settings), more, allowed)
+    check_type(connection, settings, project_id, type_id, **more)
+
+
+def check_type(connection: Connection, settings: Settings, project_id: str, type_id: str | None, **more: int) -> None:
+    """Whether a project may have so much more of that volume type alone. Raises `OverQuota`."""
+    allowed, usage = limits(connection, settings, project_id), quotas.usage(connection, project_id)
     types = tables.volume_types
     name = connection.scalar(sa.select(types.c.name).where(types.c.id == type_id)) if type_id is not None else None
     if type_id is not None and name is not None:

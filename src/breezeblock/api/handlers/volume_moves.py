@@ -1,8 +1,12 @@
 """Actions that give a volume another content, type or place: POST /volumes/{id}/action."""
 
+from typing import Any
+
 from breezeblock.api.call import Call
 from breezeblock.api.schemas.fields import flag
-from breezeblock.api.schemas.volume_moves import Reimage, Revert
+from breezeblock.api.schemas.volume_moves import ClusterMigrate, CompleteMigration, Migrate, Reimage, Retype, Revert
+from breezeblock.errors import InvalidInput
+from breezeblock.services import migration
 from breezeblock.services import reimage as reimaging
 from breezeblock.services import revert as reverting
 
@@ -22,3 +26,32 @@ def reimage(call: Call) -> None:
     reimaging.reimage_volume(
         call.database, call.catalog, call.context, call.id, body.image_id, reserved_too=reserved_too
     )
+
+
+def retype(call: Call) -> None:
+    """os-retype."""
+    body: Retype = call.body
+    migration.retype_volume(call.database, call.settings, call.context, call.id, body.new_type, body.migration_policy)
+
+
+def migrate(call: Call) -> None:
+    """os-migrate_volume (administrators). There are no clusters here, so none of them has an available service."""
+    body: Migrate | ClusterMigrate = call.body
+    cluster = body.cluster if isinstance(body, ClusterMigrate) else None
+    copied = flag(body.force_host_copy, "force_host_copy")
+    flag(body.lock_volume, "lock_volume")  # a volume is locked in any case; this holds it to be a boolean
+    if bool(cluster) == bool(body.host):
+        message = (
+            "One and only one of cluster and host must be set." if call.version >= 16 else "Host field is missing."
+        )
+        raise InvalidInput(f"Invalid input received: {message}")
+    place = body.host or str(cluster)
+    migration.migrate_volume(call.database, call.context, call.id, place, force_host_copy=copied)
+
+
+def complete_migration(call: Call) -> Any:
+    """os-migrate_volume_completion (administrators)."""
+    body: CompleteMigration = call.body
+    error = flag(body.error, "error")
+    kept = migration.complete_migration(call.database, call.context, call.id, body.new_volume, error)
+    return {"save_volume_id": kept}

@@ -15,6 +15,7 @@ from breezeblock.api.routes import (
     group_types,
     image_cache,
     images,
+    manageable,
     operations,
     qos_specs,
     quota_sets,
@@ -43,6 +44,7 @@ VOLUME_ROUTES: list[Route] = [
     *user_messages.ROUTES,
     *operations.ROUTES,
     *image_cache.ROUTES,
+    *manageable.ROUTES,
 ]
 
 IMAGE_ROUTES = images.ROUTES

@@ -1,7 +1,7 @@
 """Snapshots, their actions and metadata."""
 
 from breezeblock.api.dispatch import Route
-from breezeblock.api.handlers import snapshots
+from breezeblock.api.handlers import manageable, snapshots
 from breezeblock.api.handlers.metadata import MetadataHandlers
 from breezeblock.api.routes.route_makers import action_on, get, metadata_of
 from breezeblock.api.schemas import snapshots as snapshot_schemas
@@ -49,6 +49,7 @@ ROUTES: list[Route] = [
         schema=snapshot_schemas.UPDATE_STATUS,
     ),
     action_on("snapshots", "os-force_delete", snapshots.force_delete, f"{SNAPSHOT_ACTIONS}:force_delete"),
+    action_on("snapshots", "os-unmanage", manageable.unmanage_snapshot, "snapshot_extension:snapshot_unmanage"),
     *metadata_of(
         "snapshots",
         MetadataHandlers(snapshots.LISTING),

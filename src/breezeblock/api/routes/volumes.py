@@ -1,7 +1,7 @@
 """Volumes, their actions and metadata."""
 
 from breezeblock.api.dispatch import Route
-from breezeblock.api.handlers import encryption, volume_actions, volume_moves, volumes
+from breezeblock.api.handlers import encryption, manageable, volume_actions, volume_moves, volumes
 from breezeblock.api.handlers.metadata import MetadataHandlers
 from breezeblock.api.routes.route_makers import action_on, get, metadata_of
 from breezeblock.api.schemas import volume_moves as move_schemas
@@ -58,6 +58,23 @@ ROUTES: list[Route] = [
         "volume:reimage",
         schema=move_schemas.REIMAGE,
         since=68,
+    ),
+    action_on("volumes", "os-unmanage", manageable.unmanage_volume, "volume_extension:volume_unmanage"),
+    action_on("volumes", "os-retype", volume_moves.retype, "volume:retype", schema=move_schemas.RETYPE),
+    action_on(
+        "volumes",
+        "os-migrate_volume",
+        volume_moves.migrate,
+        f"{ADMIN_ACTIONS}:migrate_volume",
+        schema=move_schemas.MIGRATE,
+    ),
+    action_on(
+        "volumes",
+        "os-migrate_volume_completion",
+        volume_moves.complete_migration,
+        f"{ADMIN_ACTIONS}:migrate_volume_completion",
+        schema=move_schemas.COMPLETE_MIGRATION,
+        status=200,
     ),
     action_on(
         "volumes",

@@ -28,6 +28,8 @@ MODULES = (
     "concurrency",
     "rewriting",
     "reverting",
+    "moving",
+    "managing",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in MODULES))
 
@@ -40,6 +42,8 @@ from breezeblock.drivers.conformance.examining import ExaminingRules  # noqa: E4
 from breezeblock.drivers.conformance.filling import FillingRules  # noqa: E402
 from breezeblock.drivers.conformance.hydrating import HydratingRules  # noqa: E402
 from breezeblock.drivers.conformance.making import MakingRules  # noqa: E402
+from breezeblock.drivers.conformance.managing import ManagingRules  # noqa: E402
+from breezeblock.drivers.conformance.moving import MovingRules  # noqa: E402
 from breezeblock.drivers.conformance.optional import ImageRules, ReplicaRules  # noqa: E402
 from breezeblock.drivers.conformance.refusing import RefusingRules  # noqa: E402
 from breezeblock.drivers.conformance.reporting import ReportingRules  # noqa: E402
@@ -66,5 +70,7 @@ class DriverConformance(
     ConcurrencyRules,
     RewritingRules,
     RevertingRules,
+    MovingRules,
+    ManagingRules,
 ):
     """All rules. A subclass named `Test...` that has `open_driver` runs them."""

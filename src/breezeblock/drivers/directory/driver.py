@@ -24,10 +24,12 @@ from breezeblock.drivers.contract import (
     Connector,
     Fill,
     FillBehind,
+    Manageable,
     NbdSource,
+    Reference,
     Rewrite,
 )
-from breezeblock.drivers.directory import capacity, durable, images, reflink, repair, reverting
+from breezeblock.drivers.directory import capacity, durable, images, managing, reflink, repair, reverting
 from breezeblock.drivers.directory.adoption import Adoption
 from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.content import ChainSource, RawTarget
@@ -395,6 +397,44 @@ class DirectoryDriver:
     def list_replicas(self) -> Iterator[str]:
         """Every replica, half-made ones with a trailing `.tmp`."""
         return iter(self._replicas.names() if self._replicas is not None else ())
+
+    # what belongs to nobody
+
+    def manage_existing_get_size(self, thing: Volume | Snapshot, reference: Reference) -> int:
+        """By the file's length, or by its header."""
+        with self._doing("look at a file", thing):
+            return managing.gib_of(managing.find(self._store, reference))
+
+    def manage_existing(self, volume: Volume, reference: Reference) -> ModelUpdate:
+        """Give the file its place among the volumes."""
+        with self._doing("manage a file", volume):
+            managing.take(self._store, self._lineage, volume.storage_name, volume.size_bytes, reference)
+        return {}
+
+    def unmanage(self, volume: Volume) -> None:
+        """Leave the volume as a file in `unmanaged/`."""
+        with self._doing("unmanage a volume", volume):
+            self._refuse_exported(volume.storage_name)
+            managing.release(self._store, self._bases, self._lineage, volume.storage_name)
+
+    def get_manageable_volumes(self) -> Iterator[Manageable]:
+        """The files in `unmanaged/`."""
+        return managing.listed(self._store)
+
+    def manage_existing_snapshot(self, snapshot: Snapshot, reference: Reference) -> ModelUpdate:
+        """Give the file its place among the snapshots."""
+        with self._doing("manage a file", snapshot):
+            managing.take(self._store, self._lineage, snapshot.storage_name, snapshot.volume_size << 30, reference)
+        return {}
+
+    def unmanage_snapshot(self, snapshot: Snapshot) -> None:
+        """Leave the snapshot as a file in `unmanaged/`."""
+        with self._doing("unmanage a snapshot", snapshot):
+            managing.release(self._store, self._bases, self._lineage, snapshot.storage_name)
+
+    def get_manageable_snapshots(self) -> Iterator[Manageable]:
+        """The same files: what they were is not known."""
+        return managing.listed(self._store)
 
     # replicas
 

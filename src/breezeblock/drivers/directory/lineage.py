@@ -57,6 +57,11 @@ class Lineage:
             self.discard(record.name)
             raise
 
+    def is_being_made(self, name: str, file: Path) -> bool:
+        """Whether `file` is the disk of the unfinished work on an object."""
+        disk = self._store.work(name) / DISK
+        return disk.exists() and disk.samefile(file)
+
     def discard(self, name: str) -> None:
         """Remove the half-made and half-removed remains of an object."""
         for record in self._store.remains(name):

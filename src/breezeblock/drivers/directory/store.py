@@ -3,6 +3,7 @@
     volumes/volume-<id>/    record.json, disk…
     snapshots/snapshot-<id>/ record.json, and a disk where the filesystem has reflink
     bases/<name>/           record.json, disk, users/<name of each object that stands on it>
+    unmanaged/<file>        what belongs to nobody, and may become a volume or snapshot
     tmp/<name>/             what is being made; tmp/<name>.gone/ what is being removed
 
 Disk files name their backing file as `../../bases/<name>/disk…`, which is right in all four places.
@@ -27,7 +28,9 @@ LANDING = "landing"
 """The file that the content of a hydrating volume comes into."""
 ADOPTED = "adopted"
 """The file of a base that was somebody else's image, until a raw one of our own has taken its place."""
-FOLDERS = ("volumes", "snapshots", "bases", "tmp")
+UNMANAGED = "unmanaged"
+"""The folder of files that belong to nobody: what was unmanaged, and what an administrator puts there."""
+FOLDERS = ("volumes", "snapshots", "bases", "tmp", UNMANAGED)
 
 
 class Switch(msgspec.Struct, frozen=True):

@@ -24,6 +24,8 @@ from breezeblock.drivers.contract import (
     ConnectionInfo,
     Connector,
     Fill,
+    Manageable,
+    Reference,
     Rewrite,
 )
 from breezeblock.drivers.simulated.faults import Call, Faults, verb
@@ -73,6 +75,7 @@ class SimulatedDriver:
         self.root = Path(options["simulated_path"] or settings.data_dir / f"simulated-{settings.name}")
         self.volumes = Store(self.root / "objects")
         self.replicas = Store(self.root / "replicas")
+        self.unmanaged = Store(self.root / "unmanaged")
         self.images = self.root / "images"
         self.pools: list[str] = options["pool_name"] or [settings.name]
         self.pool_bytes = int(options["simulated_capacity_gb"] * GIB)
@@ -103,7 +106,13 @@ class SimulatedDriver:
     def check_for_setup_error(self) -> None:
         """Say at start what would go wrong later. Whatever is set up here may be there already."""
         try:
-            for directory in (self.volumes.root, self.replicas.root, self.images, self.faults.directory):
+            for directory in (
+                self.volumes.root,
+                self.replicas.root,
+                self.unmanaged.root,
+                self.images,
+                self.faults.directory,
+            ):
                 directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise ConfigError(f"Backend {self.settings.name} cannot use {self.root}: {error.strerror}.") from error
@@ -202,6 +211,17 @@ class SimulatedDriver:
         """As from a snapshot."""
         return self._make_of(volume, f"volume:{source.id}", self.volumes.open(source.storage_name), rewrite)
 
+    @verb
+    def migrate_volume(self, volume: Volume, host: str) -> ModelUpdate:
+        """Between pools of this storage: what is written differs in one word."""
+        backend, _, pool = host.partition("#")
+        if backend != self.settings.backend or pool not in self.pools:
+            raise NotSupportedByBackend(f"{host} is no pool of this storage.")
+        record = self.volumes.get(volume.storage_name)
+        if record.pool != pool:
+            self.volumes.put(volume.storage_name, msgspec.structs.replace(record, pool=pool))
+        return {}
+
     # Connections -----------------------------------------------------------------------------------------------------
 
     @verb
@@ -280,6 +300,73 @@ class SimulatedDriver:
         self._require_replication()
         return self._make_of(volume, f"replica:{source.id}", self.replicas.open(source.storage_name), rewrite)
 
+    # Optional: what belongs to nobody (contract.Manages) ---------------------------------------------------------------
+
+    @verb
+    def manage_existing_get_size(self, thing: Volume | Snapshot, reference: Reference) -> int:
+        """As its record says."""
+        return -(-self.unmanaged.get(_named(reference)).size // GIB)
+
+    @verb
+    def manage_existing(self, volume: Volume, reference: Reference) -> ModelUpdate:
+        """A link under the new name, then the record that makes it known, then the old name goes."""
+        record = self._record(volume, f"managed:{_named(reference)}")
+        self._manage(volume.storage_name, record, reference)
+        return self._model_update()
+
+    @verb
+    def unmanage(self, volume: Volume) -> None:
+        """The other way."""
+        record = self.volumes.find(volume.storage_name)
+        if record and record.exported_to:
+            raise BackendInUse(f"{volume.storage_name} is connected to {', '.join(record.exported_to)}.")
+        self._unmanage(volume.storage_name, record)
+
+    @verb
+    def get_manageable_volumes(self) -> Iterator[Manageable]:
+        """What nobody manages, be it a former snapshot."""
+        return self._manageable()
+
+    @verb
+    def manage_existing_snapshot(self, snapshot: Snapshot, reference: Reference) -> ModelUpdate:
+        """A snapshot is an object like a volume."""
+        size, pool = snapshot.volume_size * GIB, self._pool_of(snapshot.host)
+        self._manage(
+            snapshot.storage_name, Record(size=size, pool=pool, made_of=f"managed:{_named(reference)}"), reference
+        )
+        return {}
+
+    @verb
+    def unmanage_snapshot(self, snapshot: Snapshot) -> None:
+        """Nothing hangs on it."""
+        self._unmanage(snapshot.storage_name, self.volumes.find(snapshot.storage_name))
+
+    @verb
+    def get_manageable_snapshots(self) -> Iterator[Manageable]:
+        """As with volumes."""
+        return self._manageable()
+
+    def _manage(self, name: str, record: Record, reference: Reference) -> None:
+        old, found = _named(reference), self.volumes.find(name)
+        if found is None or found.made_of != record.made_of:
+            taken = self.unmanaged.get(old)
+            if taken.size > record.size:
+                raise InvalidInput(f"{old} has {taken.size} bytes, more than {record.size}.")
+            self.volumes.take_over(self.unmanaged, old, taken, name, msgspec.structs.replace(taken, **_words(record)))
+        self.volumes.extend(name, record.size)
+        self.unmanaged.delete(old)
+
+    def _unmanage(self, name: str, record: Record | None) -> None:
+        if record is not None and self.unmanaged.find(name) is None:
+            self.unmanaged.take_over(self.volumes, name, record, name, record)
+        self.volumes.delete(name)
+
+    def _manageable(self) -> Iterator[Manageable]:
+        for name in self.unmanaged.names():
+            record = self.unmanaged.find(name)
+            if record is not None:
+                yield Manageable(reference={"source-name": name}, size=-(-record.size // GIB), safe=True)
+
     # Optional: examination (contract.Examinable) -----------------------------------------------------------------------
 
     @verb
@@ -331,10 +418,13 @@ class SimulatedDriver:
                 target.pwrite(rewrite(content.pread(REWRITTEN_BYTES, 0)), 0)
 
     def _record(self, volume: Volume, made_of: str) -> Record:
-        pool = (volume.host or "").partition("#")[2] or self.pools[0]
+        return Record(size=volume.size_bytes, pool=self._pool_of(volume.host), made_of=made_of)
+
+    def _pool_of(self, host: str | None) -> str:
+        pool = (host or "").partition("#")[2] or self.pools[0]
         if pool not in self.pools:
             raise BackendNotFound(f"Backend {self.settings.name} has no pool {pool}; it has {', '.join(self.pools)}.")
-        return Record(size=volume.size_bytes, pool=pool, made_of=made_of)
+        return pool
 
     def _model_update(self) -> ModelUpdate:
         return {"provider_location": self.provider_location} if self.provider_location else {}
@@ -371,6 +461,16 @@ class SimulatedDriver:
             availability_zone=self.settings.availability_zone,
             updated_at=clock.now(),
         )
+
+
+def _named(reference: Reference) -> str:
+    """The name that a reference gives; a snapshot's also as Cinder's LVM driver calls it."""
+    name = reference.get("source-name", "")
+    return name[1:] if name.startswith("_snapshot-") else name
+
+
+def _words(record: Record) -> dict[str, str]:
+    return {"pool": record.pool, "made_of": record.made_of}
 
 
 def _who(connector: Connector) -> str:

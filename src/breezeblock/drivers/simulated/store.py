@@ -121,6 +121,14 @@ class Store:
                 os.truncate(self.content(name, record), size)
             self.put(name, msgspec.structs.replace(record, size=size))
 
+    def take_over(self, other: "Store", old: str, record: Record, name: str, new: Record) -> None:
+        """Have an object of another store here too, by another name: the file is linked, then the record is published."""
+        target = self._path(name, SLOTS[new.slot])
+        with errors_in_kinds():
+            target.unlink(missing_ok=True)
+            os.link(other.content(old, record), target)
+        self.put(name, new)
+
     def delete(self, name: str) -> None:
         """Remove an object and all remains of it; gone is done. The record goes first: half deleted is deleted."""
         with errors_in_kinds():

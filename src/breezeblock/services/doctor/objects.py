@@ -48,7 +48,8 @@ def _troubles(picture: Picture, storage: Storage) -> Iterator[Finding]:
 
 
 def _orphans(picture: Picture, storage: Storage) -> Iterator[Finding]:
-    rows: list[Volume | Snapshot] = [*picture.rows.volumes, *picture.rows.snapshots]
+    everywhere: list[Volume | Snapshot] = [*picture.rows.volumes, *picture.rows.snapshots]
+    rows = [one for one in everywhere if one.host is None or one.host.partition("#")[0] == storage.backend]
     known = {one.storage_name for one in rows}
     wanted = {one.storage_name for one in rows if not reconcile.failed_create(one)}
     replicated = {one.storage_name for one in picture.rows.volumes if one.replication_status is not None}
