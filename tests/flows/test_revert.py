@@ -3,7 +3,7 @@
 import pytest
 
 from breezeblock.errors import Conflict, DriverError, InvalidInput
-from breezeblock.services import snapshots, volumes
+from breezeblock.services import extend, snapshots
 from breezeblock.services.revert import revert_to_snapshot
 from tests.cloud import MEMBER, Cloud
 
@@ -93,7 +93,7 @@ def test_only_to_the_latest_snapshot_of_the_same_size(cloud, volume, snapshot):
     later = snap(cloud, volume)
     with pytest.raises(InvalidInput, match="not the latest one"):
         revert_to_snapshot(cloud.database, MEMBER, volume.id, snapshot.id)
-    volumes.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2)
+    extend.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2)
     cloud.settled(volume.id)
     with pytest.raises(InvalidInput, match="size must be equal"):
         revert_to_snapshot(cloud.database, MEMBER, volume.id, later.id)
