@@ -225,7 +225,7 @@ def export_daemons(data_dir: Path) -> list[int]:
 
 def files_left(data_dir: Path) -> list[Path]:
     """What lies in a data directory and belongs to a volume, snapshot, backup, replica or image: none, hopefully."""
-    own = {"run", "breezeblock.conf", ".owner"}
+    own = {"run", "breezeblock.conf", ".owner", ".lock"}
     return sorted(
         path
         for path in data_dir.rglob("*")

@@ -141,7 +141,7 @@ class Proof:
     def _nothing_left(self) -> None:
         for folder in (*EMPTY, *EMPTY_SIMULATED):
             path = self._site.data_dir / folder
-            names = sorted(one.name for one in path.iterdir()) if path.exists() else []
+            names = sorted(one.name for one in path.iterdir() if one.name != ".lock") if path.exists() else []
             self.wrong += [f"{folder}/{name} is left" for name in names]
         daemons = [pid for kind, pid in self._site.processes() if kind == "storage daemon"]
         self.wrong += [f"export daemon {pid} is left" for pid in daemons]

@@ -75,6 +75,9 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.IntOpt("volume_transfer_key_length", default=16, min=16, help="Characters of a transfer's key."),
     cfg.BoolOpt("no_snapshot_gb_quota", default=False, help="Do not count snapshots against quota_gigabytes."),
     cfg.StrOpt("backup_posix_path", help="Directory of backups. Default: backups in the data directory."),
+    cfg.IntOpt(
+        "backup_timer_interval", default=120, min=1, help="Seconds between the events that tell how far a backup is."
+    ),
     cfg.IntOpt("replica_refresh_interval", default=300, min=1, help="Seconds between refreshes of replicas."),
     cfg.IntOpt("backend_stats_polling_interval", default=30, min=1, help="Seconds between capacity reports."),
     cfg.IntOpt("flow_threads", default=32, min=1, help="Flows that a worker runs at once."),

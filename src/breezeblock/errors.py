@@ -170,6 +170,10 @@ class DriverError(BreezeblockError):
     """The storage failed in a way that the driver does not classify; the create is undone."""
 
 
+class BackupDamaged(DriverError):
+    """An object of the backup store is not what it was when it was stored."""
+
+
 class BackendNotFound(DriverError):
     """The storage does not have this object."""
 

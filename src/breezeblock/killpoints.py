@@ -150,6 +150,8 @@ POINTS: dict[str, tuple[str, ...]] = {
     "revert_to_snapshot.undo": COMMIT,
     "restore_backup.undo": COMMIT,
     "delete_backup": (*_around("delete_key"), *REMOVE, *COMMIT),
+    "import_backup": (*_around("copy_key"), *PUBLISH, *REMOVE, *COMMIT),
+    "import_backup.undo": (*_around("delete_key"), *REMOVE, *COMMIT),
     "connect_volume": (*_around("initialize_connection"), *PUBLISH, *SERVE, *COMMIT),
     "connect_volume.undo": (*_around("terminate_connection"), *COMMIT),
     "disconnect_volume": (*_around("terminate_connection"), "after_withdraw", *PUBLISH, *COMMIT),

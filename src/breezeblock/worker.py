@@ -15,13 +15,16 @@ import breezeblock.flows.adoption
 import breezeblock.flows.attach
 import breezeblock.flows.backups
 import breezeblock.flows.create_volume
+import breezeblock.flows.delete_backup
 import breezeblock.flows.delete_volume
 import breezeblock.flows.image_cache
+import breezeblock.flows.import_backup
 import breezeblock.flows.manage
 import breezeblock.flows.migrate
 import breezeblock.flows.reconcile
 import breezeblock.flows.reimage
 import breezeblock.flows.resize
+import breezeblock.flows.restore_backup
 import breezeblock.flows.retype
 import breezeblock.flows.revert
 import breezeblock.flows.snapshots

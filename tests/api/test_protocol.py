@@ -248,6 +248,7 @@ def _valid_body(route):
         "/group_types/{id}": {"group_type": {"name": "y"}},
         "/group_types/{id}/group_specs": {"group_specs": {"k": "v"}},
         "/group_types/{id}/group_specs/{key}": {"k": "v"},
+        "/backups/import_record": {"backup-record": {"backup_service": "x", "backup_url": "e30="}},
         "/os-quota-sets/{id}": {"quota_set": {"volumes": 5}},
         "/os-volume-transfer": {"transfer": {"volume_id": uuid}},
         "/os-volume-transfer/{id}/accept": {"accept": {"auth_key": "x"}},

@@ -8,11 +8,10 @@ import time
 
 import pytest
 
-from breezeblock.backups import directory as backup_store
+from breezeblock.backups import manifest
 from breezeblock.db import operations, volume_types
 from breezeblock.drivers.directory import content
 from breezeblock.exports.nbd import NbdExports
-from breezeblock.flows import backups as backup_flows
 from breezeblock.flows import replicas
 from breezeblock.flows.engine import Flow
 from breezeblock.model import clock
@@ -41,8 +40,7 @@ DATA = random.Random(1).randbytes(PIECE * PIECES)
 @pytest.fixture
 def cloud(tmp_path, monkeypatch):
     monkeypatch.setattr(content, "COPY_BYTES", PIECE)
-    for module in (backup_store, backup_flows):
-        monkeypatch.setattr(module, "CHUNK_BYTES", PIECE)
+    monkeypatch.setattr(manifest, "CHUNK_BYTES", PIECE)
     cloud = Cloud(tmp_path / "data", CONF.format(replicas=tmp_path / "replicas"))
     with cloud.database.begin() as connection:
         spec = {"replication_enabled": "<is> True"}
@@ -70,7 +68,7 @@ def of_image(cloud):
 
 def of_backup(cloud):
     volume = filled(cloud)
-    backup = backups.create_backup(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
+    backup = backups.create_backup(cloud.database, cloud.settings, MEMBER, backups.CreateBackup(volume_id=volume.id))
     assert cloud.settled(backup.id).state == "succeeded"
     return {"backup_id": backup.id}
 

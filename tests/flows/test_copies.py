@@ -178,13 +178,16 @@ def test_backups_too_take_turns_and_keep_the_limit(start, monkeypatch):
         volume = cloud.made(size=1, image_ref="image")
         assert sum(asked) == len(CONTENT)
         asked.clear()
-        backup = backups.create_backup(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
+        backup = backups.create_backup(
+            cloud.database, cloud.settings, MEMBER, backups.CreateBackup(volume_id=volume.id)
+        )
         assert cloud.settled(backup.id).state == "succeeded"
         stored = sum(asked)
         assert stored >= len(CONTENT)
         asked.clear()
         restored = cloud.made(size=1, backup_id=backup.id)
-        assert (restored.status, sum(asked)) == ("available", stored)
+        assert restored.status == "available"
+        assert stored <= sum(asked) < stored + (128 << 10)  # zeros between runs of data are written up to a grain
     with cloud.driver.open_volume(restored) as source:
         assert source.pread(len(CONTENT), 0) == CONTENT
 
@@ -196,7 +199,9 @@ def test_a_backup_that_waits_is_of_the_moment_when_it_was_asked_for(start, monke
         volume = cloud.made(size=1)
         slow = cloud.create(size=1, image_ref="image")
         until(lambda: copies.order)
-        backup = backups.create_backup(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
+        backup = backups.create_backup(
+            cloud.database, cloud.settings, MEMBER, backups.CreateBackup(volume_id=volume.id)
+        )
         until(lambda: operation_of(cloud, backup).waiting)
         assert [one.step for one in operation_of(cloud, backup).answers] == ["create_snapshot", "wait"]
         copies.let_go()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import uuid
 from pathlib import Path
 
@@ -11,11 +10,13 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
+from breezeblock.backups.repository import Place
 from breezeblock.cli.doctor import command
 from breezeblock.db import image_cache, moves, operations, tables, volume_types, volumes
 from breezeblock.db.image_cache import CacheEntry
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.flows import create_volume, engine, replicas
+from breezeblock.flows.backup_content import open_store
 from breezeblock.images.local import LocalCatalog
 from breezeblock.lockfile import LockFile
 from breezeblock.model import clock
@@ -94,7 +95,7 @@ def drop_row(cloud, table, resource_id):
 def test_the_page_lists_each_kind_and_each_has_a_fix_or_is_for_a_person():
     root = Path(__file__).parents[2]
     checks = root / "src" / "breezeblock" / "services" / "doctor"
-    found = (checks / "rows.py").read_text() + (checks / "objects.py").read_text()
+    found = "".join((checks / name).read_text() for name in ("rows.py", "objects.py", "backups.py"))
     kinds = set(re.findall(r'(?:kind ?= ?|_purgeable\(picture, storage, )"(\w+)"', found)) | {"unreachable", "down"}
     kinds |= {"attachment_without_volume", "snapshot_without_volume"}
     table = re.findall(r"^\| (`.+?) \|", (root / "docs" / "doctor.md").read_text(), re.MULTILINE)
@@ -119,7 +120,9 @@ def test_a_service_that_has_done_everything_is_clean(cloud):
         clone = cloud.made(source_volid=volume.id, size=2)
         cloud.made(snapshot_id=snapshot.id)
         cloud.made(source_replica=volume.id)
-        backup = backups.create_backup(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
+        backup = backups.create_backup(
+            cloud.database, cloud.settings, MEMBER, backups.CreateBackup(volume_id=volume.id)
+        )
         cloud.settled(backup.id)
         cloud.made(backup_id=backup.id)
         extend.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 3)
@@ -246,11 +249,13 @@ def test_ghosts_go_into_error_and_say_why(cloud):
         volume = cloud.made(size=1)
         snapshot = snapshots.create_snapshot(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
         cloud.settled(snapshot.id)
-        backup = backups.create_backup(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
+        backup = backups.create_backup(
+            cloud.database, cloud.settings, MEMBER, backups.CreateBackup(volume_id=volume.id)
+        )
         cloud.settled(backup.id)
     cloud.driver.delete_snapshot(cloud.snapshot(snapshot.id))
     cloud.driver.delete_volume(volume)
-    shutil.rmtree(cloud.settings.data_dir / "backups" / f"backup-{backup.id}")
+    (cloud.settings.data_dir / "backups" / f"volume-{volume.id}" / "manifests" / backup.id).unlink()
     assert set(found(cloud)) == {("ghost", one.id) for one in (volume, snapshot, backup)}
     mended(cloud)
     assert cloud.volume(volume.id).status == cloud.snapshot(snapshot.id).status == "error"
@@ -276,11 +281,64 @@ def test_images_and_their_files(simulated):
 def test_a_backup_without_a_row(simulated):
     with simulated.running():
         volume = simulated.made(size=1)
-        backup = backups.create_backup(simulated.database, simulated.settings, MEMBER, volume_id=volume.id)
+        backup = backups.create_backup(
+            simulated.database, simulated.settings, MEMBER, backups.CreateBackup(volume_id=volume.id)
+        )
         simulated.settled(backup.id)
     drop_row(simulated, tables.backups, backup.id)
     assert found(simulated) == [("orphan_backup", backup.id)]
     mended(simulated)
+
+
+def backed_up_twice(simulated):
+    """A volume with data, and two backups of it."""
+    with simulated.running():
+        volume = simulated.made(size=1)
+        simulated.driver.copy_image_to_volume(volume, "test:1", lambda target: target.pwrite(b"x" * 4096, 0))
+        made = []
+        for _ in range(2):
+            request = backups.CreateBackup(volume_id=volume.id)
+            made.append(backups.create_backup(simulated.database, simulated.settings, MEMBER, request))
+            simulated.settled(made[-1].id)
+    return volume, *made
+
+
+def test_backups_that_lack_chunks(simulated):
+    _, first, second = backed_up_twice(simulated)
+    (chunk,) = (simulated.settings.data_dir / "backups").glob("*/chunks/*/*")
+    chunk.unlink()
+    assert set(found(simulated)) == {("ghost", first.id), ("ghost", second.id)}
+    mended(simulated)
+    with simulated.database.read() as connection:
+        row = connection.execute(sa.select(tables.backups).where(tables.backups.c.id == first.id)).one()
+    assert row.status == "error"
+    assert chunk.name in row.fail_reason
+
+
+def test_a_damaged_manifest_is_told_and_keeps_the_chunks(simulated):
+    volume, first, second = backed_up_twice(simulated)
+    drop_row(simulated, tables.backups, second.id)
+    path = simulated.settings.data_dir / "backups" / f"volume-{volume.id}" / "manifests" / first.id
+    path.write_bytes(path.read_bytes()[:-3])
+    assert set(found(simulated)) == {("ghost", first.id), ("orphan_backup", second.id)}
+
+
+def test_chunks_that_nobody_needs_and_claims_of_nobody(simulated):
+    volume, first, second = backed_up_twice(simulated)
+    root = simulated.settings.data_dir / "backups"
+    stray = root / f"volume-{volume.id}" / "chunks" / "00" / ("00" * 32)
+    stray.parent.mkdir()
+    stray.write_bytes(b"x")
+    assert found(simulated) == [("orphan_chunks", volume.id)]
+    repository = open_store(simulated.settings).repository
+    nobody, somebody = (Place(volume.id, one) for one in (str(uuid.uuid4()), first.id))
+    repository.claim(nobody)
+    repository.claim(somebody)
+    assert sorted(found(simulated)) == sorted([("orphan_backup", nobody.backup_id), ("orphan_backup", first.id)])
+    mended(simulated)
+    assert not stray.exists()
+    assert repository.missing(somebody, repository.manifest(somebody)) == []
+    assert repository.has(Place(volume.id, second.id))
 
 
 def test_sizes_are_made_to_agree(cloud):

@@ -216,7 +216,7 @@ def test_a_volume_of_a_replica(cloud, tmp_path):
 def test_backup_and_restore(cloud, tmp_path):
     """A backup has a copy of the key, so it outlives the volume; what is restored is under the new volume's own."""
     volume = cloud.made(size=1, image_ref=image(cloud), volume_type="secret")
-    backup = backups.create_backup(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
+    backup = backups.create_backup(cloud.database, cloud.settings, MEMBER, backups.CreateBackup(volume_id=volume.id))
     assert cloud.settled(backup.id).state == "succeeded"
     with cloud.database.read() as connection:
         backup = backup_rows.get(connection, backup.id)

@@ -358,7 +358,7 @@ def test_what_cannot_be_done_meanwhile_says_so(cloud, disk, tmp_path):
         with pytest.raises(InvalidState, match="still on its way"):
             cloud.create(source_volid=volume.id)
         with pytest.raises(InvalidState, match="still on its way"):
-            backups.create_backup(cloud.database, cloud.settings, MEMBER, volume_id=volume.id)
+            backups.create_backup(cloud.database, cloud.settings, MEMBER, backups.CreateBackup(volume_id=volume.id))
         with pytest.raises(InvalidState, match="delete the volume instead"):
             operations.cancel_operation(cloud.database, ADMIN, operation(cloud, volume).id)
         extend.extend_volume(cloud.database, cloud.settings, MEMBER, volume.id, 2)

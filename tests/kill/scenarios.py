@@ -5,6 +5,7 @@ A scenario prepares, asks once, and then tells what came of it; it raises where 
 """
 
 from tests.kill.attached import LiveExtend, LiveSnapshot, PurgeOrphan, ReconcileExport, Restart, Rounds
+from tests.kill.backups import DeleteIncremental, ImportBackup, IncrementalBackup, LiveBackup, RefusedImport
 from tests.kill.creates import Create, CreateAdopted, CreateLazily, of_cached_image
 from tests.kill.images import Evict, LiveUpload, Prefetch, Together, Upload, UploadImage
 from tests.kill.managing import MANAGING
@@ -75,6 +76,11 @@ ALL: list[Create | Verb | Upload | Undone | Together] = [
     RestoreBackup("restore_backup", "sim"),
     RestoreBackup("restore_backup-dir", "dir"),
     DeleteBackup("delete_backup", "sim"),
+    IncrementalBackup("create_backup-incremental", "sim"),
+    DeleteIncremental("delete_backup-incremental", "sim"),
+    LiveBackup("create_backup-attached", "dir"),
+    ImportBackup("import_backup", "sim"),
+    RefusedImport("undo-import", "sim"),
     Connect("connect", "sim"),
     Connect("connect-dir", "dir"),
     Disconnect("disconnect", "sim"),
@@ -105,5 +111,7 @@ ALL: list[Create | Verb | Upload | Undone | Together] = [
     Delete("delete-secret", "secret"),
     CreateBackup("create_backup-secret", "secret"),
     DeleteBackup("delete_backup-secret", "secret"),
+    ImportBackup("import_backup-secret", "secret"),
+    RefusedImport("undo-import-secret", "secret"),
 ]
 SCENARIOS = {one.name: one for one in ALL}

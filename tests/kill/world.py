@@ -449,7 +449,7 @@ class World:
                         known[backend].add(f"{prefix}-{row_id}")
                     if status == "error_deleting":
                         half_deleted.add(f"{prefix}-{row_id}")
-            kept = {f"backup-{row.id}" for row in connection.execute(sa.select(tables.backups.c.id))}
+            kept = {f"volume-{row.volume_id}" for row in connection.execute(sa.select(tables.backups.c.volume_id))}
             held = set()
             for table in (tables.volumes, tables.backups):
                 held |= set(connection.scalars(sa.select(table.c.encryption_key_id).where(table.c.status != "error")))
@@ -460,7 +460,7 @@ class World:
         found += [f"the keys have {one}, which no row knows" for one in sorted(set(self.keys.ids()) - held)]
         found += [f"the keys miss {one}" for one in sorted(held - {None} - set(self.keys.ids()))]
         store = self.data_dir / "backups"
-        stored = set(os.listdir(store)) if store.exists() else set()
+        stored = set(os.listdir(store)) - {".lock"} if store.exists() else set()
         found += [f"the backup store has {one}, which no row knows" for one in sorted(stored - kept)]
         return found
 

@@ -1,115 +1,170 @@
-"""A backup store in a directory (a disk, an NFS mount): one folder a backup, with its chunks and a manifest.
+"""Objects in a directory (a disk, an NFS mount): one file each, for its owner alone."""
 
-A chunk is named by the SHA-256 of its content and compressed with zstd; equal chunks of a backup are kept once. The
-manifest is written last, so a backup without one is unfinished. Everything is checked against its hash when read.
-"""
-
-import hashlib
+import contextlib
+import errno
+import fcntl
 import os
-import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-import zstandard
-
 from breezeblock import killpoints
-from breezeblock.errors import BackendNotFound, BackendOutOfSpace, DriverError
+from breezeblock.errors import BackendNotFound, BackendOutOfSpace, BackendTransient
 
-CHUNK_BYTES = 4 << 20
-PREFIX = "backup-"
-
-
-class Chunk(msgspec.Struct, frozen=True, array_like=True):
-    """`length` bytes at `offset` of the volume are the content that hashes to `sha256`."""
-
-    offset: int
-    length: int
-    sha256: str
+LOCK = ".lock"
+UNFINISHED = ".tmp"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backup consists of. What no chunk covers reads as zeros."""
-
-    format: int = 1
-    volume_size: int
-    """Bytes."""
-    chunks: list[Chunk]
-
-
-class DirectoryStore:
-    """The backups below one directory."""
+class DirectoryObjects:
+    """An `ObjectStore` below `root`, which is made with the first object."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.root = root
 
-    def put(self, backup_id: str, content: bytes) -> str:
-        """Keep a chunk durably; its SHA-256. There already is done. Raises `BackendOutOfSpace`."""
-        name = hashlib.sha256(content).hexdigest()
-        path = self._folder(backup_id) / name
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True, mode=0o700)
-            _write_durably(path, zstandard.ZstdCompressor(level=1).compress(content))
-        return name
-
-    def put_manifest(self, backup_id: str, manifest: Manifest) -> None:
-        """Finish a backup."""
-        folder = self._folder(backup_id)
-        folder.mkdir(exist_ok=True, mode=0o700)
-        _write_durably(folder / "manifest.json", msgspec.json.encode(manifest))
-
-    def manifest(self, backup_id: str) -> Manifest:
-        """A finished backup's manifest. Raises `BackendNotFound`."""
-        try:
-            return msgspec.json.decode((self._folder(backup_id) / "manifest.json").read_bytes(), type=Manifest)
-        except FileNotFoundError:
-            raise BackendNotFound(f"Backup {backup_id} is not in the store {self._root}.") from None
-
-    def read(self, backup_id: str, manifest: Manifest) -> Iterator[tuple[int, bytes]]:
-        """The backup's content in pieces, `(offset, bytes)`. Raises `DriverError` for a damaged chunk."""
-        for chunk in manifest.chunks:
-            path = self._folder(backup_id) / chunk.sha256
+    def put(self, name: str, content: bytes) -> None:
+        """As `ObjectStore.put`. What a killed writer left of it lies under a name of its own, and is never listed."""
+        path = self.root / name
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{UNFINISHED}")
+        with self._errors(f"take {name}"):
             try:
-                content = zstandard.ZstdDecompressor().decompress(path.read_bytes(), max_output_size=CHUNK_BYTES)
-            except (OSError, zstandard.ZstdError) as error:
-                raise DriverError(f"Backup {backup_id}: chunk {chunk.sha256} cannot be read: {error}") from error
-            if hashlib.sha256(content).hexdigest() != chunk.sha256 or len(content) != chunk.length:
-                raise DriverError(f"Backup {backup_id}: chunk {chunk.sha256} is damaged.")
-            yield chunk.offset, content
+                _write_durably(temporary, content)
+            except OSError:
+                with contextlib.suppress(FileNotFoundError):
+                    temporary.unlink()
+                raise
+            killpoints.reached("before_publish")
+            temporary.rename(path)
+            killpoints.reached("after_publish")
+            _sync(path.parent)
 
-    def stored(self) -> dict[str, bool]:
-        """All backups there is something of, by id, and whether each is finished."""
-        folders = [path for path in self._root.iterdir() if path.name.startswith(PREFIX)]
-        return {path.name.removeprefix(PREFIX): (path / "manifest.json").exists() for path in folders}
+    def get(self, name: str) -> bytes:
+        """As `ObjectStore.get`."""
+        with self._errors(f"give {name}"):
+            try:
+                return (self.root / name).read_bytes()
+            except FileNotFoundError:
+                raise BackendNotFound(f"The backup store {self.root} has no {name}.") from None
 
-    def delete(self, backup_id: str) -> None:
-        """Remove a backup, the manifest first; gone is done."""
-        folder = self._folder(backup_id)
-        (folder / "manifest.json").unlink(missing_ok=True)
-        if folder.exists():
-            killpoints.reached("between_removals")
-            shutil.rmtree(folder)
+    def has(self, name: str) -> bool:
+        """As `ObjectStore.has`. Opened, since NFS looks whether a file is still there when it is opened."""
+        with self._errors(f"look for {name}"):
+            try:
+                os.close(os.open(self.root / name, os.O_RDONLY | os.O_CLOEXEC))
+            except FileNotFoundError:
+                return False
+            return True
 
-    def _folder(self, backup_id: str) -> Path:
-        return self._root / f"{PREFIX}{backup_id}"
+    def list(self, prefix: str) -> Iterator[str]:
+        """As `ObjectStore.list`."""
+        with self._errors(f"list {prefix}"):
+            for folder, folders, files in os.walk(self.root / prefix, onerror=_unless_gone):
+                folders.sort()
+                for file in sorted(files):
+                    if not file.startswith("."):
+                        yield str((Path(folder) / file).relative_to(self.root))
+
+    def levels(self) -> Iterator[str]:
+        """As `ObjectStore.levels`."""
+        with self._errors("be listed"):
+            yield from sorted(path.name for path in self.root.glob("[!.]*") if path.is_dir())
+
+    def delete(self, name: str, *, settled: bool = False) -> None:
+        """As `ObjectStore.delete`; folders that are empty then go too."""
+        path = self.root / name
+        with self._errors(f"remove {name}"):
+            path.unlink(missing_ok=True)
+            if settled:
+                _sync_nearest(path.parent)
+            for folder in path.relative_to(self.root).parents:
+                if folder == Path() or not _removed(self.root / folder):
+                    break
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """As `ObjectStore.exclusive`: a lock of the file system, which the kernel drops with the process."""
+        with self._errors("be locked"):
+            _make_folder(self.root)
+            fd = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with self._errors("be locked"):
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def sweep(self, prefix: str) -> None:
+        """As `ObjectStore.sweep`."""
+        with self._errors(f"tidy {prefix}"):
+            for path in list((self.root / prefix).rglob(f".*{UNFINISHED}")):
+                self.delete(str(path.relative_to(self.root)))
+
+    @contextlib.contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            said = f"The backup store {self.root} cannot {doing}: {error.strerror or error}."
+            if error.errno in _FULL:
+                raise BackendOutOfSpace(f"{said} Delete backups, or add space.") from error
+            raise BackendTransient(said) from error
 
 
 def _write_durably(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
+    while True:
+        _make_folder(path.parent)
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            break
+        except FileNotFoundError:
+            continue  # somebody removed the folder, which was empty
+    with open(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _make_folder(folder: Path) -> None:
+    """Have a folder there, with those around it, on the disk."""
+    while not folder.exists():
+        try:
+            folder.mkdir(mode=0o700)
+            _sync(folder.parent)
+        except FileNotFoundError:
+            _make_folder(folder.parent)
+        except FileExistsError:
+            return
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise BackendOutOfSpace(f"The backup store cannot take {path.name}: {error.strerror}") from error
-    killpoints.reached("before_publish")
-    temporary.rename(path)
-    killpoints.reached("after_publish")
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
+        os.fsync(fd)
     finally:
-        os.close(folder)
+        os.close(fd)
+
+
+def _sync_nearest(folder: Path) -> None:
+    """Sync a folder, or the one that it was in where somebody has removed it."""
+    try:
+        _sync(folder)
+    except FileNotFoundError:
+        _sync_nearest(folder.parent)
+
+
+def _removed(folder: Path) -> bool:
+    """Whether a folder was empty and is gone now."""
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+            return False
+        raise
+    return True
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

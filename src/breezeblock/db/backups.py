@@ -42,6 +42,19 @@ def remove(connection: Connection, backup_id: str) -> None:
     connection.execute(sa.delete(_table).where(_table.c.id == backup_id))
 
 
+def available_of(connection: Connection, volume_id: str, project_id: str) -> list[Backup]:
+    """The finished backups that a project has of a volume, those of the newest data first."""
+    query = sa.select(_table).where(_table.c.volume_id == volume_id, _table.c.project_id == project_id)
+    query = query.where(_table.c.status == "available", _table.c.data_timestamp.is_not(None))
+    return records.fetch_all(connection, query.order_by(_table.c.data_timestamp.desc(), _table.c.id), Backup)
+
+
+def count_dependents(connection: Connection, backup_id: str) -> int:
+    """How many incremental backups name this one as their parent."""
+    query = sa.select(sa.func.count()).where(_table.c.parent_id == backup_id)
+    return int(connection.execute(query).scalar_one())
+
+
 def being_used(connection: Connection, backup_id: str) -> int:
     """How many volumes are being made of this backup right now."""
     volumes = tables.volumes

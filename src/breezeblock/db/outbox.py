@@ -183,6 +183,8 @@ def snapshot_event(
 
 def backup_event(connection: Connection, event: str, backup: Backup, operation_id: str | None, **more: Any) -> None:
     """An event `backup.<event>` with Cinder's payload keys (`volume_utils._usage_from_backup`)."""
+    table = tables.backups
+    dependents = connection.scalar(sa.select(sa.func.count()).where(table.c.parent_id == backup.id))
     payload = {
         "tenant_id": backup.project_id,
         "user_id": backup.user_id,
@@ -198,7 +200,7 @@ def backup_event(connection: Connection, event: str, backup: Backup, operation_i
         "service": backup.service,
         "fail_reason": backup.fail_reason,
         "parent_id": backup.parent_id,
-        "num_dependent_backups": 0,
+        "num_dependent_backups": dependents,
         "snapshot_id": backup.snapshot_id,
         **more,
     }

@@ -45,14 +45,23 @@ def forget_key(flow: Flow, key_id: str | None) -> None:
 
 def copy_key(flow: Flow, backup: Backup, volume: Volume) -> None:
     """Keep the volume's key for its backup, which outlives the volume."""
-    if backup.encryption_key_id is None or volume.encryption_key_id is None:
-        return
+    if backup.encryption_key_id is not None and volume.encryption_key_id is not None:
+        _copy(flow, backup, volume.encryption_key_id)
+
+
+def _copy(flow: Flow, backup: Backup, of: str) -> None:
     killpoints.reached("before_copy_key")
-    key_id = flow.backend.keys.copy(name_for(backup.id), volume.encryption_key_id, backup.user_id)
+    key_id = flow.backend.keys.copy(name_for(backup.id), of, backup.user_id)
     killpoints.reached("after_copy_key")
     if key_id != backup.encryption_key_id:
         with flow.saving() as connection:
             backups.update(connection, backup.id, encryption_key_id=key_id)
+
+
+def copy_imported_key(flow: Flow, backup: Backup, key_id: str | None) -> None:
+    """Keep the key that a record tells of for the backup that is made of it. Raises `KeyManagerError` if it is gone."""
+    if backup.encryption_key_id is not None and key_id is not None:
+        _copy(flow, backup, key_id)
 
 
 def make_container(flow: Flow, volume: Volume) -> None:

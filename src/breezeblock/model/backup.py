@@ -2,6 +2,9 @@
 
 import msgspec
 
+SERVICE = "cinder.backup.drivers.breezeblock.DirectoryBackupDriver"
+"""Names the format of backups in exported records. Clients expect a name of this form; Cinder has no such driver."""
+
 
 class Backup(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table `backups`. `size` is the volume's in GiB, `object_count` the number of stored chunks."""
@@ -18,8 +21,9 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     container: str | None = None
     object_count: int = 0
-    service: str = "directory"
+    service: str = SERVICE
     service_metadata: str | None = None
+    """Where it lies in the store (`backups.repository.Place`); None where a release before 2 made it."""
     fail_reason: str | None = None
     restore_volume_id: str | None = None
     availability_zone: str | None = None
@@ -28,6 +32,8 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
     volume_type_id: str | None = None
     volume_bootable: bool = False
     image_metadata: dict[str, str] = {}
+    volume_metadata: dict[str, str] = {}
+    """What a volume restored from it gets as its metadata."""
     metadata: dict[str, str] = {}
     data_timestamp: str | None = None
     encryption_key_id: str | None = None

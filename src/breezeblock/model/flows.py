@@ -17,6 +17,7 @@ VERSIONS: dict[str, tuple[int, ...]] = {
     "extend_volume": (1,),
     "fill_image_cache": (1,),
     "hydrate_volume": (1,),
+    "import_backup": (1,),
     "list_manageable": (1,),
     "manage_snapshot": (1,),
     "manage_volume": (1,),

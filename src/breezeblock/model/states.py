@@ -107,6 +107,8 @@ SNAPSHOT_MOVES: dict[str, Move] = {
     "delete_busy": _move("deleting", "available"),
     "revert": _move("available", "restoring"),
     "revert_done": _move("restoring", "available"),
+    "backup": _move("available", "backing-up"),
+    "backup_done": _move("backing-up", "available"),
     "unmanage": _move("available error", "unmanaging"),
     "unmanage_failed": _move("unmanaging", "error_unmanaging"),
     "strand": _move(
@@ -126,7 +128,9 @@ BACKUP_MOVES: dict[str, Move] = {
     "restore": _move("available", "restoring"),
     "restore_done": _move("restoring", "available"),
     "delete": _move("available error", "deleting"),
+    "force_delete": _move("*", "deleting"),
     "delete_failed": _move("deleting", "error_deleting"),
+    "reset_status": _move("*", "available", "error"),
     "lost": _move("available error_deleting", "error"),
     "strand": _move("creating restoring deleting", "error", "available", "error_deleting"),
 }

@@ -39,6 +39,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """The only `host@backend` that can make a volume of it."""
     encryption_key_id: str | None = None
     """Of the key that opens it, if it is encrypted."""
+    metadata: dict[str, str] = {}
+    """What the volume has beside what its request says."""
 
 
 def only_one(request: Request) -> None:
@@ -171,4 +173,5 @@ def _backup(connection: Connection, backup_id: str, project: str | None) -> Sour
         size_is_default=True,
         type_id=backup.volume_type_id,
         encryption_key_id=backup.encryption_key_id,
+        metadata=backup.volume_metadata | {"src_backup_id": backup_id},
     )

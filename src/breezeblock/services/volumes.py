@@ -224,7 +224,7 @@ def _settle(
         backup_id=spec.backup_id if isinstance(spec, FromBackup) else None,
         multiattach=multiattach,
         encryption_key_id=name_for(volume_id) if encryption else None,
-        metadata=request.metadata,
+        metadata=source.metadata | request.metadata,
         admin_metadata=_ways(volume_type),
         replication_status="enabled" if replicated else None,
         created_at=clock.now(),

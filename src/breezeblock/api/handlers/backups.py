@@ -7,12 +7,21 @@ from msgspec import UNSET
 from breezeblock.api import listing
 from breezeblock.api.call import Call
 from breezeblock.api.listing import Filter, Listing, equals, number
-from breezeblock.api.schemas.backups import BackupCreate, BackupCreate43, BackupRestore, BackupUpdate, BackupUpdate43
+from breezeblock.api.schemas.backups import (
+    BackupCreate,
+    BackupCreate43,
+    BackupCreate51,
+    BackupRecord,
+    BackupRestore,
+    BackupUpdate,
+    BackupUpdate43,
+)
 from breezeblock.api.schemas.fields import flag, trimmed
+from breezeblock.api.schemas.snapshots import StatusReset
 from breezeblock.api.views import backups as view
 from breezeblock.api.views.backups import BackupView
 from breezeblock.db import tables
-from breezeblock.services import backups
+from breezeblock.services import backup_records, backups
 
 LISTING = Listing(
     noun="Backup",
@@ -42,19 +51,18 @@ LISTING = Listing(
 def create(call: Call) -> Any:
     """POST /backups."""
     body: BackupCreate = call.body.content
-    made = backups.create_backup(
-        call.database,
-        call.settings,
-        call.context,
+    request = backups.CreateBackup(
         volume_id=body.volume_id,
         snapshot_id=body.snapshot_id,
         name=trimmed(body.name),
         description=trimmed(body.description),
         container=body.container,
-        metadata=body.metadata if isinstance(body, BackupCreate43) else None,
+        metadata=(body.metadata or {}) if isinstance(body, BackupCreate43) else {},
         incremental=flag(body.incremental, "incremental"),
         force=flag(body.force, "force"),
+        availability_zone=body.availability_zone if isinstance(body, BackupCreate51) else None,
     )
+    made = backups.create_backup(call.database, call.settings, call.context, request)
     return {"backup": view.summary(call, made.id, made.name)}
 
 
@@ -110,3 +118,28 @@ def update(call: Call) -> Any:
 def delete(call: Call) -> None:
     """DELETE /backups/{id}."""
     backups.delete_backup(call.database, call.context, call.id)
+
+
+def reset_status(call: Call) -> None:
+    """os-reset_status (administrators)."""
+    body: StatusReset = call.body
+    backups.reset_status(call.database, call.context, call.id, body.status.lower())
+
+
+def force_delete(call: Call) -> None:
+    """os-force_delete (administrators): whatever the status."""
+    backups.delete_backup(call.database, call.context, call.id, force=True)
+
+
+def export_record(call: Call) -> Any:
+    """GET /backups/{id}/export_record (administrators)."""
+    return {"backup-record": backup_records.export_record(call.database, call.context, call.id)}
+
+
+def import_record(call: Call) -> Any:
+    """POST /backups/import_record (administrators)."""
+    body: BackupRecord = call.body.content
+    made = backup_records.import_record(
+        call.database, call.settings, call.context, body.backup_service, body.backup_url
+    )
+    return {"backup": view.summary(call, made.id, made.name)}

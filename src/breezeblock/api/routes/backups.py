@@ -2,8 +2,11 @@
 
 from breezeblock.api.dispatch import Route
 from breezeblock.api.handlers import backups
-from breezeblock.api.routes.route_makers import get
+from breezeblock.api.routes.route_makers import action_on, get
 from breezeblock.api.schemas import backups as backup_schemas
+from breezeblock.api.schemas import snapshots as snapshot_schemas
+
+BACKUP_ACTIONS = "volume_extension:backup_admin_actions"
 
 ROUTES: list[Route] = [
     Route(
@@ -34,4 +37,21 @@ ROUTES: list[Route] = [
         status=202,
         schema=backup_schemas.RESTORE,
     ),
+    get("/backups/{id}/export_record", backups.export_record, "backup:export-import"),
+    Route(
+        method="POST",
+        path="/backups/import_record",
+        handler=backups.import_record,
+        policy="backup:backup-import",
+        status=201,
+        schema=backup_schemas.IMPORT_RECORD,
+    ),
+    action_on(
+        "backups",
+        "os-reset_status",
+        backups.reset_status,
+        f"{BACKUP_ACTIONS}:reset_status",
+        schema=snapshot_schemas.RESET_STATUS,
+    ),
+    action_on("backups", "os-force_delete", backups.force_delete, f"{BACKUP_ACTIONS}:force_delete"),
 ]

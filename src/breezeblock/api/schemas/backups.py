@@ -1,5 +1,7 @@
 """Bodies of the calls on backups (Cinder: `api/schemas/backups.py`)."""
 
+from typing import Annotated
+
 import msgspec
 
 from breezeblock.api.bodies import envelope
@@ -50,6 +52,13 @@ class BackupRestore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     name: Text | None = None
 
 
+class BackupRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """POST /backups/import_record."""
+
+    backup_service: Text
+    backup_url: Annotated[str, msgspec.Meta(min_length=1)]
+
+
 CREATE = {
     0: envelope("backup", BackupCreate),
     43: envelope("backup", BackupCreate43),
@@ -57,3 +66,4 @@ CREATE = {
 }
 UPDATE = {0: envelope("backup", BackupUpdate | None), 43: envelope("backup", BackupUpdate43 | None)}
 RESTORE = envelope("restore", BackupRestore | None)
+IMPORT_RECORD = envelope("backup-record", BackupRecord)

@@ -130,10 +130,13 @@ backups = sa.Table(
     text("volume_type_id"),
     flag("volume_bootable"),
     json("image_metadata"),
+    json("volume_metadata"),
     json("metadata"),
     text("data_timestamp"),
     text("encryption_key_id"),
     text("created_at", required=True),
     text("updated_at"),
     sa.Index(None, "project_id", "created_at", "id"),
+    sa.Index(None, "volume_id"),
+    sa.Index(None, "parent_id"),
 )

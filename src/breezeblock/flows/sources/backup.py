@@ -1,8 +1,8 @@
 """A volume with the content of a backup."""
 
 from breezeblock.db import backups
-from breezeblock.flows import backups as backup_flows
 from breezeblock.flows import encrypting
+from breezeblock.flows.backup_content import copy_in
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Made
 from breezeblock.model.sources import FromBackup
@@ -19,6 +19,6 @@ def create(flow: Flow, volume: Volume, spec: FromBackup) -> Made:
     with flow.explained("copy_backup_to_volume", backup=backup.id):
         rekey = encrypting.rekeying(flow, volume, backup.encryption_key_id)
         flow.driver.copy_image_to_volume(
-            volume, f"backup:{backup.id}", lambda target: backup_flows.copy_in(flow, backup.id, target, rekey)
+            volume, f"backup:{backup.id}", lambda target: copy_in(flow, backup, target, rekey)
         )
     return Made(model_update=update, bootable=backup.volume_bootable, image_metadata=backup.image_metadata)

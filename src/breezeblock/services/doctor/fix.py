@@ -7,7 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from breezeblock.backups.directory import DirectoryStore
+from breezeblock.backups.legacy import PREFIX
+from breezeblock.backups.repository import place_of
 from breezeblock.config import Settings
 from breezeblock.db import (
     attachments,
@@ -24,6 +25,7 @@ from breezeblock.db import (
 )
 from breezeblock.db.connect import Database
 from breezeblock.errors import BreezeblockError
+from breezeblock.flows.backup_content import open_store
 from breezeblock.images.local import LocalCatalog
 from breezeblock.model import clock
 from breezeblock.model.operation import Operation
@@ -73,7 +75,7 @@ class Fixer:
             if not _still(connection, finding):
                 return CHANGED
             if finding.resource == "backup":
-                moves.move(connection, "backup", finding.id, "lost", fail_reason=LOST)
+                moves.move(connection, "backup", finding.id, "lost", fail_reason=finding.details.get("reason", LOST))
             else:
                 moves.move(connection, finding.resource, finding.id, "reset_status", "error")
                 self._tell(connection, finding, LOST)
@@ -173,12 +175,27 @@ class Fixer:
             return self._request(connection, "settle_image", volume, None, storage_name=volume.storage_name)
 
     def purge_backup(self, finding: Finding) -> str:
-        """Remove a backup that no row knows from the store."""
+        """Remove from the store what nobody makes and no row tells of; the chunks too that only it needed."""
+        store, location = open_store(self._settings), finding.details["location"]
+        place = place_of(location)
         with self._database.read() as connection:
-            if backups.find(connection, finding.id) is not None:
-                return CHANGED
-        DirectoryStore(self._settings.path("backup_posix_path", "backups")).delete(finding.id)
-        return "removed it from the store"
+            row = backups.find(connection, finding.id)
+        if row is not None and (finding.details["finished"] or row.status == "creating"):
+            return CHANGED
+        if place is None:
+            store.legacy.delete(location.removeprefix(PREFIX))
+            return "removed it from the store"
+        if finding.details["finished"]:
+            claims = store.repository.remove(place)
+        else:
+            store.repository.unclaim(place)
+            claims = store.repository.collect(place.volume_id)
+        return "removed it from the store" + (f"; its chunks are left until {claims[0]} is made" if claims else "")
+
+    def purge_chunks(self, finding: Finding) -> str:
+        """Remove the chunks that no backup of a volume needs."""
+        claims = open_store(self._settings).repository.collect(finding.id)
+        return f"left them: the backup {claims[0]} is being made" if claims else "removed them"
 
     def purge_image_file(self, finding: Finding) -> str:
         """Remove image files that belong to no image with data; uploads that run are left alone."""
@@ -247,6 +264,7 @@ FIXES: dict[str, Callable[[Fixer, Finding], str]] = {
     "ghost": Fixer.lost,
     "wrong_size": Fixer.resize,
     "orphan_backup": Fixer.purge_backup,
+    "orphan_chunks": Fixer.purge_chunks,
     "orphan_image_file": Fixer.purge_image_file,
     "stuck": Fixer.unstick,
     "flow_without_resource": Fixer.drop_flow,

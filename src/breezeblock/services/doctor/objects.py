@@ -7,6 +7,7 @@ from breezeblock.keys.store import name_for
 from breezeblock.model.backup import Backup
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
+from breezeblock.services.doctor import backups
 from breezeblock.services.doctor.finding import Finding
 from breezeblock.services.doctor.picture import Picture
 from breezeblock.services.doctor.stores import UPLOAD, Storage
@@ -31,7 +32,7 @@ def check(picture: Picture) -> Iterator[Finding]:
         yield from _rows_of(picture, storage)
         yield from _hydrating(picture, storage)
         yield from _adopted(picture, storage)
-    yield from _backups(picture)
+    yield from backups.check(picture)
     yield from _images(picture)
     yield from _keys(picture)
 
@@ -165,30 +166,6 @@ def _adopted(picture: Picture, storage: Storage) -> Iterator[Finding]:
                 wrong="an image's own file is read that was adopted for it, and nothing turns that into one of the storage's",
                 fix="request that it is settled" if name in rows else None,
                 backend=storage.backend,
-            )
-
-
-def _backups(picture: Picture) -> Iterator[Finding]:
-    rows = {one.id: one for one in picture.rows.backups}
-    for backup_id in sorted(picture.stored_backups.keys() - rows.keys() - picture.busy):
-        yield Finding(
-            kind="orphan_backup",
-            resource="backup",
-            id=backup_id,
-            wrong="lies in the backup store and has no row",
-            fix="remove it from the store",
-        )
-    for backup in rows.values():
-        if backup.status not in {"available", "error_deleting"} or backup.id in picture.busy:
-            continue
-        if backup.host in picture.storages and not picture.stored_backups.get(backup.id, False):
-            yield Finding(
-                kind="ghost",
-                resource="backup",
-                id=backup.id,
-                wrong=f"{backup.status}, but the store has no manifest of it",
-                fix="set its status to error",
-                details={"status": backup.status},
             )
 
 

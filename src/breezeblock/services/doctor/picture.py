@@ -15,7 +15,8 @@ from breezeblock.db import survey
 from breezeblock.db.connect import Database
 from breezeblock.db.survey import Survey
 from breezeblock.model import clock
-from breezeblock.services.doctor.stores import Storage, look_at_backups, look_at_images, look_at_keys, look_at_storage
+from breezeblock.services.doctor.backup_store import StoredBackups, look_at_backups
+from breezeblock.services.doctor.stores import Storage, look_at_images, look_at_keys, look_at_storage
 from breezeblock.services.hydration import HYDRATE
 
 
@@ -24,7 +25,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
     storages: dict[str, Storage]
     """By `host@backend`."""
-    stored_backups: dict[str, bool]
+    stored_backups: StoredBackups
     keys: frozenset[str] | None
     """Ids of the keys there are; None where they are not kept by this service."""
     image_files: frozenset[str] | None

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from breezeblock.backups.directory import DirectoryStore
 from breezeblock.config import BackendSettings, Settings
 from breezeblock.drivers.contract import AdoptsImages, Examinable, Hydrates
 from breezeblock.drivers.registry import make_driver
@@ -89,12 +88,6 @@ def _sizes(driver: Examinable, names: Iterable[str]) -> dict[str, int | None]:
 
 def _without_mark(names: Iterable[str]) -> frozenset[str]:
     return frozenset(name.removesuffix(UNFINISHED) for name in names)
-
-
-def look_at_backups(settings: Settings) -> dict[str, bool]:
-    """Whether each backup in the store is finished, by id."""
-    root = settings.path("backup_posix_path", "backups")
-    return DirectoryStore(root).stored() if root.exists() else {}
 
 
 def look_at_keys(settings: Settings) -> frozenset[str] | None:
