@@ -38,7 +38,23 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.BoolOpt("allow_availability_zone_fallback", default=False, help="Use the default zone for an unknown one."),
     cfg.IntOpt("scheduler_max_attempts", default=3, min=1, help="Pools that a create tries when storages fail."),
     cfg.StrOpt("default_volume_type", default="__DEFAULT__", help="Type of a volume when none is asked."),
-    cfg.StrOpt("auth_strategy", default="none", choices=["none", "keystone"], help="Who may call the API."),
+    cfg.StrOpt(
+        "auth_strategy", default="none", choices=["none", "http_basic", "keystone"], help="Who may call the API."
+    ),
+    cfg.StrOpt(
+        "http_basic_auth_user_file",
+        help="htpasswd file (bcrypt) of the users of auth_strategy http_basic. Default: htpasswd in the data directory.",
+    ),
+    cfg.DictOpt(
+        "http_basic_auth_user_projects",
+        default={},
+        help="Projects of those users, as user:project. Default: all have the one project of auth_strategy none.",
+    ),
+    cfg.DictOpt(
+        "http_basic_auth_user_roles",
+        default={},
+        help="Roles of those users, as user:role: admin, manager, member, reader or service. Default: admin.",
+    ),
     cfg.BoolOpt("allow_unauthenticated_network", default=False, help="Let auth_strategy none listen beyond loopback."),
     cfg.StrOpt("image_service", default="local", choices=["local", "glance"], help="Where images come from."),
     cfg.StrOpt("image_store_path", help="Directory of the local image store. Default: images in the data directory."),
@@ -300,7 +316,7 @@ def load(
     if default["auth_strategy"] == "none" and not address.is_loopback and not default["allow_unauthenticated_network"]:
         raise ConfigError(
             f"auth_strategy is none and {address.host} is not a loopback address: anybody could delete every volume. "
-            "Listen on 127.0.0.1, set auth_strategy = keystone, or set allow_unauthenticated_network = true."
+            "Listen on 127.0.0.1, set auth_strategy = keystone or http_basic, or set allow_unauthenticated_network = true."
         )
     return Settings(
         data_dir=data_dir,

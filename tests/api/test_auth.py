@@ -101,8 +101,10 @@ def test_without_a_token_there_is_a_401_and_the_version_documents(cloud):
     app = make_app(conf, cloud.database, cloud.images)
 
     def call(environ, start_response):  # Falcon's client looks at a function's arguments, which the middleware hides
+        seen.append(environ)
         return app(environ, start_response)
 
+    seen = []
     client = testing.TestClient(call)
     answer = client.simulate_get("/v3/volumes", headers={"X-Project-Id": "forged", "X-Identity-Status": "Confirmed"})
     assert answer.status_code == 401
@@ -110,6 +112,9 @@ def test_without_a_token_there_is_a_401_and_the_version_documents(cloud):
     assert answer.json["unauthorized"]["code"] == 401
     assert client.simulate_get("/v3").status_code == 200
     assert client.simulate_get("/").status_code == 300
+    (cache,) = {environ["breezeblock.token_cache"] for environ in seen}
+    cache.set("tokens/digest", b"{}", time=300)
+    assert cache.get("tokens/digest") == b"{}"
 
 
 KEYSTONE = """

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from breezeblock.config import Settings
 from breezeblock.context import RequestContext
+from breezeblock.errors import ConfigError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -32,9 +33,18 @@ class Authentication(Protocol):
 
 
 def open_authentication(settings: Settings) -> Authentication:
-    """The way that the configuration asks for; keystonemiddleware is imported only where it is used."""
-    strategies: dict[str, Callable[[], Any]] = {"none": _none, "keystone": _keystone}
-    made: Authentication = strategies[settings.auth_strategy]()(settings)
+    """The way that the configuration asks for; what it stands on is imported only where it is used.
+
+    Raises:
+        ConfigError: that is not installed, or its configuration is wrong.
+    """
+    strategies: dict[str, Callable[[], Any]] = {"none": _none, "http_basic": _http_basic, "keystone": _keystone}
+    try:
+        way = strategies[settings.auth_strategy]()
+    except ModuleNotFoundError as error:
+        extra = settings.auth_strategy
+        raise ConfigError(f"auth_strategy {extra} needs the package's extra {extra}: {error}") from error
+    made: Authentication = way(settings)
     return made
 
 
@@ -42,6 +52,12 @@ def _none() -> Any:
     from breezeblock.auth.none import NoAuthentication
 
     return NoAuthentication
+
+
+def _http_basic() -> Any:
+    from breezeblock.auth.http_basic import HttpBasicAuthentication
+
+    return HttpBasicAuthentication
 
 
 def _keystone() -> Any:
