@@ -17,6 +17,8 @@ import breezeblock.flows.backups
 import breezeblock.flows.create_volume
 import breezeblock.flows.delete_backup
 import breezeblock.flows.delete_volume
+import breezeblock.flows.group_snapshots
+import breezeblock.flows.groups
 import breezeblock.flows.image_cache
 import breezeblock.flows.import_backup
 import breezeblock.flows.manage

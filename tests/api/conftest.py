@@ -21,6 +21,8 @@ SIMULATED = "[DEFAULT]\nenabled_backends = one\nosapi_max_request_body_size = 40
 LATEST = "3.71"
 
 _NEVER_NULL = {
+    "groups": {"status": "available", "group_type_id": "gone", "replication_status": "disabled"},
+    "group_snapshots": {"status": "available", "group_id": "gone", "group_type_id": "gone"},
     "volumes": {"size": 1, "status": "available", "attach_status": "detached"},
     "snapshots": {"volume_id": "gone", "volume_size": 1, "status": "available", "progress": "100%"},
     "backups": {"volume_id": "gone", "size": 1, "status": "available", "service": "directory"},

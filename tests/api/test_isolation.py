@@ -32,6 +32,10 @@ OWNED = {
     "os-volume-transfer": "transfers",
     "volume-transfers": "transfers",
     "messages": "messages",
+    "groups": "groups",
+    "group_snapshots": "group_snapshots",
+    "consistencygroups": "groups",
+    "cgsnapshots": "group_snapshots",
 }
 """What the id of a path is of, by the path's first part: the table of the row that has an owner."""
 
@@ -71,10 +75,13 @@ NOT_RESOURCES = {
     "image_id": "image services have owners of their own; services.sources asks them",
     "imageRef": "image services have owners of their own; services.sources asks them",
     "instance_uuid": "the compute service's",
+    "secondary_backend_id": "a backend's",
 }
 """Fields of bodies that look like ids of resources and are none of ours."""
 
 TOLERANT = {
+    "POST /groups/action create-from-src": "two sources are refused before they are looked up; test_groups.py asks each",
+    "POST /consistencygroups/create_from_src": "the same",
     "POST /volumes/plan": "tells that the create would be refused",
     "POST /volumes/{id}/action os-detach": "as in Cinder, what is not attached is detached",
 }

@@ -14,6 +14,8 @@ from breezeblock.db.operations import FlowRequest
 from breezeblock.errors import ConfigError
 from breezeblock.model.attachment import Attachment
 from breezeblock.model.backup import Backup
+from breezeblock.model.group import Group
+from breezeblock.model.group_snapshot import GroupSnapshot
 from breezeblock.model.group_type import GroupType
 from breezeblock.model.image import Image
 from breezeblock.model.operation import Operation
@@ -38,6 +40,8 @@ from breezeblock.model.volume_type import VolumeType
         (tables.attachments, Attachment),
         (tables.backups, Backup),
         (tables.transfers, Transfer),
+        (tables.groups, Group),
+        (tables.group_snapshots, GroupSnapshot),
         (tables.pools, Pool),
         (tables.images, Image),
         (tables.operations, Operation),

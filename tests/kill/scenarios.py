@@ -7,6 +7,7 @@ A scenario prepares, asks once, and then tells what came of it; it raises where 
 from tests.kill.attached import LiveExtend, LiveSnapshot, PurgeOrphan, ReconcileExport, Restart, Rounds
 from tests.kill.backups import DeleteIncremental, ImportBackup, IncrementalBackup, LiveBackup, RefusedImport
 from tests.kill.creates import Create, CreateAdopted, CreateLazily, of_cached_image
+from tests.kill.groups import GROUPS, Failing
 from tests.kill.images import Evict, LiveUpload, Prefetch, Together, Upload, UploadImage
 from tests.kill.managing import MANAGING
 from tests.kill.moving import MOVING
@@ -29,7 +30,7 @@ from tests.kill.verbs import (
 )
 from tests.kill.world import EMPTY_SHA, PAYLOAD_SHA
 
-ALL: list[Create | Verb | Upload | Undone | Together] = [
+ALL: list[Create | Verb | Upload | Undone | Together | Failing] = [
     Create("raw", "sim", EMPTY_SHA, lambda w, b: {}),
     Create("raw-dir", "dir", EMPTY_SHA, lambda w, b: {}),
     Create("snap", "sim", PAYLOAD_SHA, lambda w, b: {"snapshot_id": b.snapshots["sim"]}),
@@ -99,6 +100,7 @@ ALL: list[Create | Verb | Upload | Undone | Together] = [
     *UNDONE,
     *MOVING,
     *MANAGING,
+    *GROUPS,
     Create("raw-secret", "secret", None, lambda w, b: {}),
     Create("raw-secret-dir", "secret-dir", None, lambda w, b: {}),
     Create("source_vol-secret", "secret", PAYLOAD_SHA, lambda w, b: {"source_volid": b.volumes["secret"]}),

@@ -48,7 +48,7 @@ DIRECTORIES = ("dir", "adopt", "adopt-cached")
 FAILING = (
     "create_snapshot delete_snapshot extend_volume delete_volume initialize_connection terminate_connection "
     "update_replica copy_image_to_volume open_volume revert_to_snapshot "
-    "manage_existing unmanage"
+    "manage_existing unmanage create_group_snapshot create_cloned_volume"
 ).split()
 """The verbs that fail on the backend `weak` while a scenario wants them to."""
 
@@ -68,6 +68,7 @@ connection = {database_url}
 [sim]
 volume_driver = simulated
 simulated_replication = true
+simulated_group_snapshots = true
 image_volume_cache_max_count = 1
 [plain]
 volume_driver = simulated
@@ -92,6 +93,7 @@ simulated_failures = create_volume:error:200
 [weak]
 volume_driver = simulated
 simulated_replication = true
+simulated_group_snapshots = true
 simulated_failures = {failures}
 [dir]
 volume_driver = directory
@@ -429,7 +431,7 @@ class World:
         """All that is not as it should be when nothing runs: passing states, and storage that no row knows or misses."""
         found = [f"flow request {one} is left" for one in self.requests()]
         with self.database.read() as connection:
-            for table in (tables.volumes, tables.snapshots, tables.backups):
+            for table in (tables.volumes, tables.snapshots, tables.backups, tables.groups, tables.group_snapshots):
                 for row in connection.execute(sa.select(table.c.id, table.c.status)):
                     if row.status in PASSING:
                         found.append(f"{table.name} {row.id} is {row.status}")

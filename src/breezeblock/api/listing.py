@@ -63,6 +63,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     sort_keys: frozenset[str]
     renamed: dict[str, str] = {}
     """Sort keys that are called otherwise in the table."""
+    links: str | None = None
+    """What the member with the link to the next page is called, where it is not the list's name and `_links`."""
     strict_since: int | None = STRICT_FILTERS
     """From which version on an unknown filter is a 400; None: it is always passed over."""
     keys_since: dict[str, int] = {}
@@ -175,7 +177,7 @@ def page(call: Call, listing: Listing, columns: Sequence[Any], path: str, *more:
         rows = connection.execute(statement.order_by(*ordered).limit(limit).offset(offset)).all()
         beside: dict[str, Any] = {}
         if rows and len(rows) == limit:
-            beside[f"{collection}_links"] = call.links.next(path, call.query, str(rows[-1][0]))
+            beside[listing.links or f"{collection}_links"] = call.links.next(path, call.query, str(rows[-1][0]))
         if counted:
             count = sa.select(sa.func.count()).select_from(listing.table).where(*where)
             beside["count"] = connection.execute(count).scalar_one()

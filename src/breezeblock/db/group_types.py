@@ -49,6 +49,12 @@ def remove(connection: Connection, type_id: str) -> None:
     connection.execute(sa.delete(_table).where(_table.c.id == type_id))
 
 
+def in_use(connection: Connection, type_id: str) -> bool:
+    """Whether a group has this type."""
+    query = sa.select(tables.groups.c.id).where(tables.groups.c.group_type_id == type_id)
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def _check_free(connection: Connection, name: str, but: str | None = None) -> None:
     taken = sa.select(_table.c.id).where(_table.c.name == name, _table.c.id != (but or ""))
     if connection.execute(taken).first() is not None:

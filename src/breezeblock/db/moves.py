@@ -8,12 +8,22 @@ from sqlalchemy.engine import Connection
 from breezeblock.db import tables
 from breezeblock.errors import InvalidState, NotFound
 from breezeblock.model import clock
-from breezeblock.model.states import BACKUP_MOVES, SNAPSHOT_MOVES, STRANDED, VOLUME_MOVES, Move
+from breezeblock.model.states import (
+    BACKUP_MOVES,
+    GROUP_MOVES,
+    GROUP_SNAPSHOT_MOVES,
+    SNAPSHOT_MOVES,
+    STRANDED,
+    VOLUME_MOVES,
+    Move,
+)
 
 _MACHINES: dict[str, tuple[sa.Table, dict[str, Move]]] = {
     "volume": (tables.volumes, VOLUME_MOVES),
     "snapshot": (tables.snapshots, SNAPSHOT_MOVES),
     "backup": (tables.backups, BACKUP_MOVES),
+    "group": (tables.groups, GROUP_MOVES),
+    "group_snapshot": (tables.group_snapshots, GROUP_SNAPSHOT_MOVES),
 }
 
 

@@ -13,6 +13,8 @@ from breezeblock.context import RequestContext
 from breezeblock.db import records, tables, wake
 from breezeblock.model import clock, flows
 from breezeblock.model.backup import Backup
+from breezeblock.model.group import Group
+from breezeblock.model.group_snapshot import GroupSnapshot
 from breezeblock.model.operation import Answer, Operation
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
@@ -23,8 +25,15 @@ _awaited = tables.flow_requests.alias("awaited")
 _checkpoints = tables.flow_checkpoints
 
 
-Resource = Volume | Snapshot | Backup
+Resource = Volume | Snapshot | Backup | Group | GroupSnapshot
 """What an operation is about."""
+
+_NOUNS = {Volume: "volume", Snapshot: "snapshot", Backup: "backup", Group: "group", GroupSnapshot: "group_snapshot"}
+
+
+def noun_of(resource: Resource) -> str:
+    """What a resource is called in operations, moves and findings."""
+    return _NOUNS[type(resource)]
 
 
 class FlowRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +104,7 @@ def request_flow(
     operation = Operation(
         id=operation_id,
         kind=flow,
-        resource_type=type(resource).__name__.lower(),
+        resource_type=noun_of(resource),
         resource_id=resource.id,
         project_id=resource.project_id,
         user_id=context.user_id,
@@ -304,6 +313,14 @@ def is_under_way(connection: Connection, resource_id: str, kind: str) -> bool:
     query = sa.select(_operations.c.id).join(_requests, _requests.c.id == _operations.c.id)
     query = query.where(_operations.c.resource_id == resource_id, _operations.c.kind == kind)
     return connection.execute(query).first() is not None
+
+
+def next_under_way(connection: Connection, kind: str, resource_ids: Collection[str]) -> Operation | None:
+    """One of the operations of this kind on these resources whose flow has still to end, or None."""
+    query = sa.select(_operations).join(_requests, _requests.c.id == _operations.c.id)
+    query = query.where(_operations.c.resource_id.in_(resource_ids), _operations.c.kind == kind)
+    row = connection.execute(query.order_by(_operations.c.created_at, _operations.c.id).limit(1)).first()
+    return None if row is None else of_row(row)
 
 
 def forget_attempts(connection: Connection, flow_id: str) -> None:

@@ -9,6 +9,8 @@ from sqlalchemy.engine import Connection
 from breezeblock.db import attachments, horizon, records, tables, wake
 from breezeblock.model import clock
 from breezeblock.model.backup import Backup
+from breezeblock.model.group import Group
+from breezeblock.model.group_snapshot import GroupSnapshot
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
 
@@ -210,6 +212,58 @@ def backup_event(connection: Connection, event: str, backup: Backup, operation_i
         resource_type="backup",
         resource_id=backup.id,
         project_id=backup.project_id,
+        operation_id=operation_id,
+        payload=payload,
+    )
+
+
+def group_event(connection: Connection, event: str, group: Group, operation_id: str | None, **more: Any) -> None:
+    """An event `group.<event>` with Cinder's payload keys (`volume_utils._usage_from_group`), and `host`."""
+    payload = {
+        "tenant_id": group.project_id,
+        "user_id": group.user_id,
+        "availability_zone": group.availability_zone,
+        "host": group.host,
+        "group_id": group.id,
+        "group_type": group.group_type_id,
+        "name": group.name,
+        "created_at": group.created_at,
+        "status": group.status,
+        **more,
+    }
+    write(
+        connection,
+        f"group.{event}",
+        resource_type="group",
+        resource_id=group.id,
+        project_id=group.project_id,
+        operation_id=operation_id,
+        payload=payload,
+    )
+
+
+def group_snapshot_event(
+    connection: Connection, event: str, group_snapshot: GroupSnapshot, operation_id: str | None, **more: Any
+) -> None:
+    """An event `group_snapshot.<event>` with Cinder's payload keys (`_usage_from_group_snapshot`), and `host`."""
+    payload = {
+        "tenant_id": group_snapshot.project_id,
+        "user_id": group_snapshot.user_id,
+        "host": group_snapshot.host,
+        "group_snapshot_id": group_snapshot.id,
+        "name": group_snapshot.name,
+        "group_id": group_snapshot.group_id,
+        "group_type": group_snapshot.group_type_id,
+        "created_at": group_snapshot.created_at,
+        "status": group_snapshot.status,
+        **more,
+    }
+    write(
+        connection,
+        f"group_snapshot.{event}",
+        resource_type="group_snapshot",
+        resource_id=group_snapshot.id,
+        project_id=group_snapshot.project_id,
         operation_id=operation_id,
         payload=payload,
     )

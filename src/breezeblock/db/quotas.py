@@ -21,6 +21,7 @@ class Usage(msgspec.Struct, kw_only=True):
     snapshot_gigabytes: int = 0
     backups: int = 0
     backup_gigabytes: int = 0
+    groups: int = 0
     by_type: dict[str, "Usage"] = {}
     """Volumes and snapshots by the id of their type."""
 
@@ -41,12 +42,21 @@ def usage(connection: Connection, project_id: str) -> Usage:
         return query.where(mine).group_by(table.c.volume_type_id)
 
     found = Usage(by_type={})
-    each = (
+    each: list[Any] = [
         sums("volume", tables.volumes, "size"),
         sums("snapshot", tables.snapshots, "volume_size"),
         sums("backup", tables.backups, "size"),
-    )
+        sa.select(
+            sa.literal("group"),
+            sa.cast(sa.null(), sa.Text),
+            sa.func.count().label("number"),
+            sa.literal(0).label("size"),
+        ).where(tables.groups.c.project_id == project_id),
+    ]
     for row in connection.execute(sa.union_all(*each)):
+        if row.noun == "group":
+            found.groups = int(row.number)
+            continue
         counted = (str(row.noun), int(row.number), int(row.size))
         _add(found, *counted)
         if row.volume_type_id is not None and row.noun != "backup":

@@ -11,9 +11,11 @@ from sqlalchemy.engine import Connection
 from breezeblock.db import pools, records, tables
 from breezeblock.db.connect import Database
 from breezeblock.db.image_cache import CacheEntry
-from breezeblock.db.operations import FlowRequest
+from breezeblock.db.operations import FlowRequest, Resource, noun_of
 from breezeblock.model.attachment import Attachment
 from breezeblock.model.backup import Backup
+from breezeblock.model.group import Group
+from breezeblock.model.group_snapshot import GroupSnapshot
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
 
@@ -46,6 +48,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     volumes: list[Volume]
     snapshots: list[Snapshot]
     backups: list[Backup]
+    groups: list[Group]
+    group_snapshots: list[GroupSnapshot]
     attachments: list[Attachment]
     cache_entries: list[CacheEntry]
     images: dict[str, str]
@@ -58,10 +62,10 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     touched: frozenset[str]
     """Ids of the resources that an operation or event was about since the time asked for."""
 
-    def resources(self) -> Iterator[tuple[str, Volume | Snapshot | Backup]]:
+    def resources(self) -> Iterator[tuple[str, Resource]]:
         """All that have a status and belong to a project, each with what it is."""
-        for noun, found in (("volume", self.volumes), ("snapshot", self.snapshots), ("backup", self.backups)):
-            yield from ((noun, row) for row in found)
+        for found in (self.volumes, self.snapshots, self.backups, self.groups, self.group_snapshots):
+            yield from ((noun_of(row), row) for row in found)
 
 
 def take(database: Database, since: str) -> Survey:
@@ -71,6 +75,8 @@ def take(database: Database, since: str) -> Survey:
             volumes=records.fetch_all(connection, sa.select(tables.volumes), Volume),
             snapshots=records.fetch_all(connection, sa.select(tables.snapshots), Snapshot),
             backups=records.fetch_all(connection, sa.select(tables.backups), Backup),
+            groups=records.fetch_all(connection, sa.select(tables.groups), Group),
+            group_snapshots=records.fetch_all(connection, sa.select(tables.group_snapshots), GroupSnapshot),
             attachments=records.fetch_all(connection, sa.select(tables.attachments), Attachment),
             cache_entries=records.fetch_all(connection, sa.select(tables.image_cache_entries), CacheEntry),
             images={row.id: row.status for row in connection.execute(sa.select(tables.images))},

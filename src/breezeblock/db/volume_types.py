@@ -65,9 +65,14 @@ def remove(connection: Connection, type_id: str) -> None:
 
 
 def in_use(connection: Connection, type_id: str) -> bool:
-    """Whether a volume has this type."""
-    query = sa.select(tables.volumes.c.id).where(tables.volumes.c.volume_type_id == type_id).limit(1)
-    return connection.execute(query).first() is not None
+    """Whether a volume has this type, or a group allows it."""
+    volumes, groups = tables.volumes, tables.groups
+    allowing = sa.type_coerce(groups.c.volume_type_ids, sa.Text).contains(f'"{type_id}"', autoescape=True)
+    queries = (
+        sa.select(volumes.c.id).where(volumes.c.volume_type_id == type_id),
+        sa.select(groups.c.id).where(allowing),
+    )
+    return any(connection.execute(query.limit(1)).first() is not None for query in queries)
 
 
 def projects_of(connection: Connection, type_id: str) -> list[str]:

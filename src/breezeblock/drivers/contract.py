@@ -21,7 +21,7 @@ Sizes of volumes are GiB in records (`volume.size`), everything else is bytes. `
 suite (`breezeblock.drivers.conformance`) on every driver; that suite is the specification where words are not enough.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
@@ -53,6 +53,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     thick: bool = False
     shared: bool = False
     """Several processes may work on the storage at once, each on other volumes (`backend_slots`)."""
+    consistent_group_snapshots: bool = False
+    """Implements `SnapshotsGroups`. Pools report it as `consistent_group_snapshot_enabled`."""
     encryption: bool = False
     """Takes `rewrite` where it makes a volume of another, so that encrypted volumes can be re-keyed. Pools report it as
     `encryption_support`."""
@@ -355,6 +357,18 @@ class Examinable(Protocol):
 
     def list_replicas(self) -> Iterator[str]:
         """The `storage_name` of every volume that there is a replica of, half-made ones with a trailing `.tmp`."""
+
+
+@runtime_checkable
+class SnapshotsGroups(Protocol):
+    """Optional: snapshots of several volumes at one moment, as if the power had failed for all of them at once."""
+
+    def create_group_snapshot(self, pairs: Sequence[tuple[Snapshot, Volume]]) -> dict[str, ModelUpdate]:
+        """Keep the content of all the volumes of one moment; the model_update of each snapshot by its id.
+
+        Called again after all of them were taken it returns; where only some are there it removes those, and takes all
+        of a new moment. After a failure none is left.
+        """
 
 
 @runtime_checkable

@@ -198,6 +198,8 @@ class Flow:
                 started_at=self._started_at,
                 attempts=self.attempts + 1,
             )
+            if self.arguments.get("awaited"):
+                operations.wake_waiting(connection, self.id)
         self.ended = True
 
     def progress(self, done: int, total: int | None) -> None:

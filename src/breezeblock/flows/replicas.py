@@ -57,7 +57,7 @@ def request_due(backend: Backend) -> None:
 
 def is_due(backend: Backend, volume: Volume) -> bool:
     """Whether a volume has a replica that should be brought in step now."""
-    if volume.replication_status is None or volume.status not in {"available", "in-use"}:
+    if volume.replication_status in {None, "disabled"} or volume.status not in {"available", "in-use"}:
         return False
     interval = backend.settings.replica_refresh_interval
     return volume.replicated_at is None or clock.seconds_since(volume.replicated_at) >= interval

@@ -8,9 +8,13 @@ is changed.
 VERSIONS: dict[str, tuple[int, ...]] = {
     "connect_volume": (1,),
     "create_backup": (1,),
+    "create_group_from_src": (1,),
+    "create_group_snapshot": (1,),
     "create_snapshot": (1,),
     "create_volume": (1,),
     "delete_backup": (1,),
+    "delete_group": (1,),
+    "delete_group_snapshot": (1,),
     "delete_snapshot": (1,),
     "delete_volume": (1,),
     "disconnect_volume": (1,),

@@ -18,6 +18,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     volume_type_id: str | None = None
     host: str | None = None
     """`host@backend#pool` of its volume."""
+    group_snapshot_id: str | None = None
+    """The group snapshot it is a member of."""
     bootable: bool = False
     consumes_quota: bool = True
     metadata: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The state machine of volumes, snapshots and backups as one table of legal moves.
+"""The state machine of volumes, snapshots, backups, groups and group snapshots as one table of legal moves.
 
 A move is named by what is done. Every change of a status in the database goes through `db.moves.move`, which is a
 compare-and-swap on this table: a row whose status a move does not start from is left alone.
@@ -133,6 +133,26 @@ BACKUP_MOVES: dict[str, Move] = {
     "reset_status": _move("*", "available", "error"),
     "lost": _move("available error_deleting", "error"),
     "strand": _move("creating restoring deleting", "error", "available", "error_deleting"),
+}
+
+GROUP_MOVES: dict[str, Move] = {
+    "create_done": _move("creating", "available"),
+    "create_failed": _move("creating", "error"),
+    "update": _move("available", "available"),
+    "delete": _move("available error", "deleting"),
+    "delete_all": _move("available error updating error_deleting", "deleting"),
+    "delete_failed": _move("deleting", "error"),
+    "strand": _move("creating deleting", "error", "error_deleting"),
+    "reset_status": _move("*", *"creating available deleting error error_deleting updating".split()),
+}
+
+GROUP_SNAPSHOT_MOVES: dict[str, Move] = {
+    "create_done": _move("creating", "available"),
+    "create_failed": _move("creating", "error"),
+    "delete": _move("available error", "deleting"),
+    "delete_failed": _move("deleting", "error"),
+    "strand": _move("creating deleting", "error", "error_deleting"),
+    "reset_status": _move("*", *"creating available deleting error error_deleting updating".split()),
 }
 
 PASSING = frozenset(

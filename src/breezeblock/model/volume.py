@@ -27,6 +27,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str | None = None
     """The image it was made from, if it was."""
     backup_id: str | None = None
+    group_id: str | None = None
     bootable: bool = False
     multiattach: bool = False
     consumes_quota: bool = True

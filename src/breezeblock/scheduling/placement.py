@@ -5,6 +5,8 @@ What is promised in a pool is the sum of the rows, read in the caller's transact
 cannot both take the last GiB.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 from sqlalchemy.engine import Connection
 
@@ -76,6 +78,36 @@ def place(connection: Connection, wanted: Wanted) -> Placement:
         reasons = "; ".join(answer.reason for answer in answers)
         raise NoValidBackend(f"No valid backend was found. {reasons}.", answers)
     chosen = max(fitting, key=lambda candidate: (candidate[0], candidate[1].name))[1]
+    answers.append(Answer(step="placement", outcome="made", reason=f"{chosen.name} has the most free capacity"))
+    return Placement(chosen, answers)
+
+
+def place_group(connection: Connection, wants: Sequence[Wanted]) -> Placement:
+    """Choose a pool of a backend that fits each of several types: what belongs to a group lies on one backend.
+
+    Raises what `place` raises; the message of `NoValidBackend` tells for each pool the first reason against it.
+    """
+    pools = pool_rows.all_pools(connection)
+    if not pools:
+        raise NoBackendYet
+    promised = volumes.provisioned_by_pool(connection)
+    wants = [_known_zones(pools, wanted) for wanted in wants]
+    against = {pool.name: [why_not(pool, wanted, promised.get(pool.name, 0)) for wanted in wants] for pool in pools}
+    answers: list[Answer] = []
+    fitting: list[Pool] = []
+    for pool in pools:
+        beside = [one for one in pools if one.backend == pool.backend]
+        fits = all(any(against[one.name][number] is None for one in beside) for number in range(len(wants)))
+        reason = next((one for one in against[pool.name] if one), None)
+        if fits and against[pool.name][0] is None:
+            fitting.append(pool)
+            answers.append(Answer(step="placement", outcome="fits", reason=f"{pool.name}: fits"))
+        else:
+            told = reason or "its backend does not fit all of the types"
+            answers.append(Answer(step="placement", outcome="refused", reason=f"{pool.name}: {told}"))
+    if not fitting:
+        raise NoValidBackend(f"No valid backend was found. {'; '.join(answer.reason for answer in answers)}.")
+    chosen = max(fitting, key=lambda pool: (free_gib(pool, wants[0], promised.get(pool.name, 0)), pool.name))
     answers.append(Answer(step="placement", outcome="made", reason=f"{chosen.name} has the most free capacity"))
     return Placement(chosen, answers)
 

@@ -7,10 +7,10 @@ from breezeblock.config import Settings
 from breezeblock.db import quotas, tables
 from breezeblock.errors import OverQuota
 
-RESOURCES = ("volumes", "snapshots", "gigabytes", "backups", "backup_gigabytes")
+RESOURCES = ("volumes", "snapshots", "gigabytes", "backups", "backup_gigabytes", "groups")
 """What is counted."""
 
-LIMITED = (*RESOURCES, "groups", "per_volume_gigabytes")
+LIMITED = (*RESOURCES, "per_volume_gigabytes")
 """What every project has a limit of, beside those by volume type."""
 
 BY_TYPE = ("volumes", "gigabytes", "snapshots")
@@ -24,7 +24,7 @@ def limits(connection: Connection, settings: Settings, project_id: str) -> dict[
 
 def defaults(connection: Connection, settings: Settings, class_name: str = quotas.DEFAULT_CLASS) -> dict[str, int]:
     """The limits of a class: its own, else those of the default class, else the configuration's."""
-    found = {resource: int(settings.default[f"quota_{resource}"]) for resource in (*RESOURCES, "groups")}
+    found = {resource: int(settings.default[f"quota_{resource}"]) for resource in RESOURCES}
     found["per_volume_gigabytes"] = int(settings.per_volume_size_limit)
     found |= quotas.class_limits(connection, quotas.DEFAULT_CLASS)
     return found if class_name == quotas.DEFAULT_CLASS else found | quotas.class_limits(connection, class_name)
@@ -46,6 +46,7 @@ def in_use(usage: quotas.Usage, settings: Settings) -> dict[str, int]:
         "gigabytes": usage.volume_gigabytes + snapshots,
         "backups": usage.backups,
         "backup_gigabytes": usage.backup_gigabytes,
+        "groups": usage.groups,
     }
 
 
@@ -96,4 +97,5 @@ _WORDS = {
     "gigabytes": "Maximum of GiB",
     "backups": "Maximum number of backups",
     "backup_gigabytes": "Maximum of GiB of backups",
+    "groups": "Maximum number of groups",
 }

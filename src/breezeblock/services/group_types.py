@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from breezeblock.db import group_types, tables
 from breezeblock.db.connect import Database
-from breezeblock.errors import NotFound
+from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.model import clock
 from breezeblock.model.group_type import GroupType
 
@@ -41,9 +41,11 @@ def update_type(database: Database, type_id: str, **values: Any) -> GroupType:
 
 
 def delete_type(database: Database, type_id: str) -> None:
-    """Delete a group type. Raises `NotFound`."""
+    """Delete a group type. Raises `NotFound`; `InvalidInput` while a group has it."""
     with database.begin() as connection:
         _locked(connection, type_id)
+        if group_types.in_use(connection, type_id):
+            raise InvalidInput("Target group type is still in use.")
         group_types.remove(connection, type_id)
 
 

@@ -9,6 +9,7 @@ from breezeblock.services.hydration import HYDRATE
 
 NOT_CANCELLED = frozenset((HYDRATE, "settle_image"))
 """What goes on behind volumes that are used already."""
+WITH_MEMBERS = frozenset({"create_group_from_src", "create_group_snapshot", "delete_group", "delete_group_snapshot"})
 
 
 def get_operation(database: Database, context: RequestContext, operation_id: str) -> Operation:
@@ -38,5 +39,9 @@ def cancel_operation(database: Database, context: RequestContext, operation_id: 
         if operation.kind in NOT_CANCELLED:
             raise InvalidState(
                 f"Operation {operation_id} cannot be cancelled: its volume is used already; delete the volume instead."
+            )
+        if operation.kind in WITH_MEMBERS:
+            raise InvalidState(
+                f"Operation {operation_id} cannot be cancelled: it waits for those of its members; cancel one of them."
             )
         operations.request_cancel(connection, operation_id)

@@ -1,6 +1,7 @@
 """Use cases of snapshots: take, change, delete."""
 
 import uuid
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -16,6 +17,7 @@ from breezeblock.model.volume import Volume
 from breezeblock.scheduling import quota
 from breezeblock.scheduling.admission import take_turn
 from breezeblock.services.hydration import require_hydrated
+from breezeblock.services.membership import refuse_grouped_snapshot
 
 
 def create_snapshot(
@@ -43,7 +45,7 @@ def create_snapshot(
             if first is not None:
                 return snapshots.get(connection, first)
         volume = volumes.get(connection, volume_id, context.own_project)
-        _check_can_be_taken(volume)
+        check_can_be_taken(volume)
         allowed = {"available", "in-use"} if force else {"available"}
         if volume.status not in allowed:
             raise InvalidState(
@@ -54,32 +56,15 @@ def create_snapshot(
         gigabytes = 0 if settings.no_snapshot_gb_quota else volume.size
         more = {"snapshots": 1, "gigabytes": gigabytes}
         quota.check(connection, settings, volume.project_id, type_id=volume.volume_type_id, **more)
-        snapshot = Snapshot(
-            id=str(uuid.uuid4()),
-            project_id=volume.project_id,
-            user_id=context.user_id,
-            volume_id=volume_id,
-            name=name,
-            description=description,
-            status="creating",
-            volume_size=volume.size,
-            volume_type_id=volume.volume_type_id,
-            host=volume.host,
-            bootable=volume.bootable,
-            metadata=metadata or {},
-            image_metadata=volume.image_metadata,
-            created_at=clock.now(),
-        )
+        snapshot = draft(context, volume, name=name, description=description, metadata=metadata or {})
         snapshots.insert(connection, snapshot)
         if idempotency_key is not None:
             idempotency.keep(connection, context.project_id, idempotency_key, request, snapshot.id)
-        operation_id = str(uuid.uuid4())
-        outbox.snapshot_event(connection, "create.start", snapshot, operation_id)
-        _request(connection, context, "create_snapshot", operation_id, snapshot)
+        request_snapshot(connection, context, snapshot)
     return snapshot
 
 
-def _check_can_be_taken(volume: Volume) -> None:
+def check_can_be_taken(volume: Volume) -> None:
     """Cinder's words for volumes of which no snapshot is taken (`_create_snapshot_in_db_validate`)."""
     if volume.status == "maintenance":
         raise InvalidState("Invalid volume: The snapshot cannot be created when the volume is in maintenance mode.")
@@ -87,6 +72,31 @@ def _check_can_be_taken(volume: Volume) -> None:
         raise InvalidState("Invalid volume: Snapshot cannot be created while volume is migrating.")
     if volume.status == "error":
         raise InvalidState("Invalid volume: The snapshot cannot be created when the volume is in error status.")
+
+
+def draft(context: RequestContext, volume: Volume, **told: Any) -> Snapshot:
+    """The row of a snapshot that is to be taken of a volume now; `told` are further fields, such as its name."""
+    return Snapshot(
+        id=str(uuid.uuid4()),
+        project_id=volume.project_id,
+        user_id=context.user_id,
+        volume_id=volume.id,
+        status="creating",
+        volume_size=volume.size,
+        volume_type_id=volume.volume_type_id,
+        host=volume.host,
+        bootable=volume.bootable,
+        image_metadata=volume.image_metadata,
+        created_at=clock.now(),
+        **told,
+    )
+
+
+def request_snapshot(connection: Connection, context: RequestContext, snapshot: Snapshot, **more: object) -> None:
+    """Have a snapshot taken whose row is there; `more` are further arguments of the flow."""
+    operation_id = str(uuid.uuid4())
+    outbox.snapshot_event(connection, "create.start", snapshot, operation_id)
+    _request(connection, context, "create_snapshot", operation_id, snapshot, **more)
 
 
 def update_snapshot(database: Database, context: RequestContext, snapshot_id: str, **values: object) -> Snapshot:
@@ -105,10 +115,18 @@ def delete_snapshot(database: Database, context: RequestContext, snapshot_id: st
     with database.begin() as connection:
         take_turn(connection)
         snapshot = snapshots.get(connection, snapshot_id, context.own_project)
-        moves.move(connection, "snapshot", snapshot_id, "force_delete" if force else "delete")
-        operation_id = str(uuid.uuid4())
-        outbox.snapshot_event(connection, "delete.start", snapshot, operation_id)
-        _request(connection, context, "delete_snapshot", operation_id, snapshot)
+        refuse_grouped_snapshot(snapshot)
+        remove_snapshot(connection, context, snapshot, force=force)
+
+
+def remove_snapshot(
+    connection: Connection, context: RequestContext, snapshot: Snapshot, *, force: bool = False, **more: object
+) -> None:
+    """As `delete_snapshot`, in the caller's transaction; `more` are further arguments of the flow."""
+    moves.move(connection, "snapshot", snapshot.id, "force_delete" if force else "delete")
+    operation_id = str(uuid.uuid4())
+    outbox.snapshot_event(connection, "delete.start", snapshot, operation_id)
+    _request(connection, context, "delete_snapshot", operation_id, snapshot, **more)
 
 
 def reset_status(database: Database, context: RequestContext, snapshot_id: str, status: str) -> None:
@@ -144,12 +162,14 @@ def update_status(
         moves.move(connection, "snapshot", snapshot_id, f"told_{snapshot.status}", status, **values)
 
 
-def _request(connection: Connection, context: RequestContext, flow: str, operation_id: str, snapshot: Snapshot) -> None:
+def _request(
+    connection: Connection, context: RequestContext, flow: str, operation_id: str, snapshot: Snapshot, **more: object
+) -> None:
     operations.request_flow(
         connection,
         context,
         flow,
         operation_id=operation_id,
         resource=snapshot,
-        arguments={"snapshot_id": snapshot.id},
+        arguments={"snapshot_id": snapshot.id, **more},
     )

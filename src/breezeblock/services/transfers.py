@@ -22,6 +22,7 @@ from breezeblock.model.transfer import Transfer
 from breezeblock.model.volume import Volume
 from breezeblock.scheduling import quota
 from breezeblock.scheduling.admission import take_turn
+from breezeblock.services.membership import refuse_grouped
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -72,6 +73,7 @@ def create_transfer(
 def _check_offered(connection: Connection, volume: Volume, no_snapshots: bool) -> None:
     if volume.status != "available":
         raise InvalidState("Invalid volume: status must be available")
+    refuse_grouped(volume)
     if attachments.connected(connection, volume.id):
         raise InvalidState("Invalid volume: a host is connected to it; terminate the connection first.")
     if not no_snapshots:

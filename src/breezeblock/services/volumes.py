@@ -26,6 +26,7 @@ from breezeblock.errors import BreezeblockError, InvalidInput, InvalidState, NoB
 from breezeblock.images.catalog import ImageCatalog
 from breezeblock.keys.store import name_for
 from breezeblock.model import clock
+from breezeblock.model.group import Group
 from breezeblock.model.image import Image
 from breezeblock.model.sources import FromBackup, FromImage, Snap, SourceVol, tag_of
 from breezeblock.model.volume import Volume
@@ -33,7 +34,7 @@ from breezeblock.model.volume_type import VolumeType
 from breezeblock.scheduling import placement, quota
 from breezeblock.scheduling.admission import admit_volume, take_turn
 from breezeblock.scheduling.placement import Wanted
-from breezeblock.services import hints, sources
+from breezeblock.services import hints, membership, sources
 from breezeblock.services.encryption import of_new_volume
 from breezeblock.services.hints import AskedHints
 from breezeblock.services.sources import Source
@@ -55,6 +56,7 @@ class CreateVolume(sources.Request, frozen=True, kw_only=True):
     availability_zone: str | None = None
     volume_type: str | None = None
     """Name or id."""
+    group_id: str | None = None
     metadata: dict[str, str] = {}
     hints: AskedHints = AskedHints()
 
@@ -107,26 +109,37 @@ def _create(
             first = idempotency.made_before(connection, context.project_id, key, request)
             if first is not None:
                 return volumes.get(connection, first)
-        plan = _settle(connection, settings, context, request, image)
-        try:
-            volume, answers = admit_volume(connection, settings, plan.draft, plan.wanted)
-        except NoValidBackend as error:
-            volume = _refuse(connection, settings, context, plan.draft, error)
+        volume = request_volume(connection, settings, context, request, image)
         if key is not None:
             idempotency.keep(connection, context.project_id, key, request, volume.id)
-        if volume.host is None:
-            return volume
-        operation_id = str(uuid.uuid4())
-        outbox.volume_event(connection, "create.start", volume, operation_id)
-        operations.request_flow(
-            connection,
-            context,
-            "create_volume",
-            operation_id=operation_id,
-            resource=volume,
-            arguments=_arguments(volume, plan),
-            answers=answers,
-        )
+    return volume
+
+
+def request_volume(
+    connection: Connection,
+    settings: Settings,
+    context: RequestContext,
+    request: CreateVolume,
+    image: Image | None = None,
+    **more: object,
+) -> Volume:
+    """As `create_volume`, in the caller's transaction; `more` are further arguments of the flow."""
+    plan = _settle(connection, settings, context, request, image)
+    try:
+        volume, answers = admit_volume(connection, settings, plan.draft, plan.wanted)
+    except NoValidBackend as error:
+        return _refuse(connection, settings, context, plan.draft, error)
+    operation_id = str(uuid.uuid4())
+    outbox.volume_event(connection, "create.start", volume, operation_id)
+    operations.request_flow(
+        connection,
+        context,
+        "create_volume",
+        operation_id=operation_id,
+        resource=volume,
+        arguments=_arguments(volume, plan) | more,
+        answers=answers,
+    )
     return volume
 
 
@@ -194,6 +207,7 @@ def _image_of(catalog: ImageCatalog, context: RequestContext, request: CreateVol
 def _settle(
     connection: Connection, settings: Settings, context: RequestContext, request: CreateVolume, image: Image | None
 ) -> _Plan:
+    group = membership.group_of_new(connection, context, request.group_id, request.volume_type)
     source = sources.of_image(image) if image else sources.resolve(connection, context, request)
     size = _size(request, source)
     volume_type = _type_of(connection, settings, context, request, source)
@@ -222,6 +236,7 @@ def _settle(
         source_volid=spec.source_volid if isinstance(spec, SourceVol) else None,
         image_id=spec.image_id if isinstance(spec, FromImage) else None,
         backup_id=spec.backup_id if isinstance(spec, FromBackup) else None,
+        group_id=group.id if group else None,
         multiattach=multiattach,
         encryption_key_id=name_for(volume_id) if encryption else None,
         metadata=source.metadata | request.metadata,
@@ -232,9 +247,9 @@ def _settle(
     wanted = Wanted(
         size=size,
         extra_specs=volume_type.extra_specs,
-        zones=_zones(settings, request, source, volume_type),
+        zones=_zones(settings, request, source, volume_type, group),
         any_zone_instead=settings.allow_availability_zone_fallback,
-        backend=source.backend,
+        backend=membership.only_backend(group, source.backend),
         encrypted=encryption is not None,
         hints=hints.settle(connection, context, request.hints),
     )
@@ -297,9 +312,12 @@ def _type_of(
     return volume_types.default_of(connection, settings, context.project_id)
 
 
-def _zones(settings: Settings, request: CreateVolume, source: Source, volume_type: VolumeType) -> tuple[str, ...]:
-    """The zones a volume may lie in: asked, else the source's, the configured default, or the type's."""
-    zone = request.availability_zone or source.zone or settings.default_availability_zone
+def _zones(
+    settings: Settings, request: CreateVolume, source: Source, volume_type: VolumeType, group: Group | None
+) -> tuple[str, ...]:
+    """The zones a volume may lie in: its group's, asked, else the source's, the configured default, or the type's."""
+    zone = group.availability_zone if group else request.availability_zone
+    zone = zone or source.zone or settings.default_availability_zone
     if zone is not None:
         return (zone,)
     by_type = volume_type.extra_specs.get("RESKEY:availability_zones")
@@ -328,13 +346,20 @@ def delete_volume(
     """
     with database.begin() as connection:
         volume = volumes.get(connection, volume_id, context.own_project)
+        membership.refuse_grouped(volume)
         remove_volume(connection, context, volume, cascade=cascade, force=force)
 
 
 def remove_volume(
-    connection: Connection, context: RequestContext, volume: Volume, *, cascade: bool = False, force: bool = False
+    connection: Connection,
+    context: RequestContext,
+    volume: Volume,
+    *,
+    cascade: bool = False,
+    force: bool = False,
+    **more: object,
 ) -> None:
-    """As `delete_volume`, in the caller's transaction."""
+    """As `delete_volume`, in the caller's transaction; `more` are further arguments of the flow."""
     take_turn(connection)  # nothing is made of it meanwhile, and no snapshot taken
     if attachments.of_volume(connection, volume.id) or attachments.connected(connection, volume.id):
         raise InvalidState(
@@ -352,6 +377,8 @@ def remove_volume(
         raise InvalidState(
             f"Invalid volume: Volume {volume.id} still has {len(kept)} dependent snapshots; delete them first, or cascade."
         )
+    for snapshot in kept:
+        membership.refuse_grouped_snapshot(snapshot)
     operation_id = str(uuid.uuid4())
     for snapshot in kept:
         if snapshot.status != "deleting":  # one that goes already is no obstacle
@@ -369,5 +396,5 @@ def remove_volume(
         "delete_volume",
         operation_id=operation_id,
         resource=volume,
-        arguments={"volume_id": volume.id},
+        arguments={"volume_id": volume.id, **more},
     )

@@ -14,7 +14,7 @@ from breezeblock.api.schemas.volumes import SchedulerHints, VolumeCreate, Volume
 from breezeblock.api.views import volumes as view
 from breezeblock.api.views.volumes import VolumeView
 from breezeblock.db import tables
-from breezeblock.errors import InvalidInput, NotFound
+from breezeblock.errors import InvalidInput
 from breezeblock.model.volume import Volume
 from breezeblock.services import volumes
 from breezeblock.services.hints import AskedHints
@@ -42,6 +42,7 @@ LISTING = Listing(
         "source_volid": Filter(make=equals),
         "volume_type_id": Filter(make=equals),
         "user_id": Filter(make=equals),
+        "group_id": Filter(make=equals, since=10),
         "created_at": Filter(make=times, since=60),
         "updated_at": Filter(make=times, since=60),
         "consumes_quota": Filter(make=boolean, since=65),
@@ -75,9 +76,6 @@ def create_request(call: Call) -> volumes.CreateVolume:
             "Contact your administrator to create a multiattach enabled volume type and use it to create multiattach "
             "volumes."
         )
-    group = (body.group_id if call.version >= 13 else None) or body.consistencygroup_id
-    if group is not None:
-        raise NotFound(f"Group {group} could not be found.")
     image_ref = body.image_ref if body.image_ref is not None else body.image_id
     if image_ref is not None:
         call.must("volume:create_from_image")
@@ -87,6 +85,7 @@ def create_request(call: Call) -> volumes.CreateVolume:
         description=trimmed(body.description if body.description is not None else body.display_description),
         availability_zone=body.availability_zone,
         volume_type=body.volume_type or None,
+        group_id=(body.group_id if call.version >= 13 else None) or body.consistencygroup_id,
         metadata=body.metadata or {},
         snapshot_id=body.snapshot_id,
         source_volid=body.source_volid,
@@ -126,8 +125,8 @@ def show(call: Call) -> Any:
     with call.database.read() as connection:
         row = listing.one(call, connection, LISTING, view.COLUMNS, call.id)
         attachments = view.attachments_of(connection, [row], _sees_hosts(call))
-        types = view.type_names(connection)
-    return {"volume": VolumeView(call, types).detail(row, attachments)}
+        types, legacy = view.type_names(connection), view.legacy_groups(connection, [row])
+    return {"volume": VolumeView(call, types, legacy).detail(row, attachments)}
 
 
 def summaries(call: Call) -> Any:
@@ -141,7 +140,8 @@ def details(call: Call) -> Any:
     page = listing.page(call, LISTING, view.COLUMNS, "volumes/detail")
     with call.database.read() as connection:
         attachments = view.attachments_of(connection, page.rows, _sees_hosts(call))
-        detail = VolumeView(call, view.type_names(connection)).detail
+        legacy = view.legacy_groups(connection, page.rows)
+        detail = VolumeView(call, view.type_names(connection), legacy).detail
     return {"volumes": [detail(row, attachments) for row in page.rows], **page.beside}
 
 
@@ -220,5 +220,5 @@ def _answer(call: Call, volume: Volume) -> dict[str, Any]:
     row = view.row_of(volume)
     with call.database.read() as connection:
         attachments = view.attachments_of(connection, [row], _sees_hosts(call))
-        types = view.type_names(connection)
-    return {"volume": VolumeView(call, types, extended=False).detail(row, attachments)}
+        types, legacy = view.type_names(connection), view.legacy_groups(connection, [row])
+    return {"volume": VolumeView(call, types, legacy, extended=False).detail(row, attachments)}

@@ -14,7 +14,7 @@ _table = tables.snapshots
 
 FIELDS = (
     "id created_at updated_at name description volume_id status volume_size metadata user_id consumes_quota progress "
-    "project_id"
+    "project_id group_snapshot_id"
 ).split()
 
 COLUMNS = tuple(sa.type_coerce(_table.c[name], sa.Text) if name == "metadata" else _table.c[name] for name in FIELDS)
@@ -54,9 +54,9 @@ class SnapshotView:
     def detail(self, row: Sequence[Any]) -> dict[str, Any]:
         """All that this version tells of a snapshot."""
         shown = self.summary(row)
-        user_id, consumes_quota, progress, project_id = row[9:]
+        user_id, consumes_quota, progress, project_id, group_snapshot_id = row[9:]
         if self._version >= 14:
-            shown["group_snapshot_id"] = None
+            shown["group_snapshot_id"] = group_snapshot_id
         if self._version >= 41:
             shown["user_id"] = user_id
         if self._version >= 65:

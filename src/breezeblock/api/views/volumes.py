@@ -1,6 +1,6 @@
 """What a volume looks like, by microversion and role (Cinder: `api/v3/views/volumes.py` and the extensions' keys)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from breezeblock.api.call import Call
+from breezeblock.api.views.groups import legacy_type
 from breezeblock.db import tables
 from breezeblock.model.volume import Volume
 from breezeblock.model.volume_type import VolumeType
@@ -19,7 +20,7 @@ _attachments = tables.attachments
 FIELDS = (
     "id status size availability_zone created_at updated_at name description volume_type_id snapshot_id source_volid "
     "metadata user_id bootable encryption_key_id replication_status multiattach attach_status migration_status "
-    "provider_id consumes_quota host project_id admin_metadata image_metadata"
+    "provider_id consumes_quota host project_id admin_metadata image_metadata group_id"
 ).split()
 """The columns that a view needs, in the order in which it takes them."""
 
@@ -49,6 +50,17 @@ def type_names(connection: Connection) -> dict[str, str]:
     """The names of all types, by id."""
     types = tables.volume_types
     return {row[0]: row[1] for row in connection.execute(sa.select(types.c.id, types.c.name))}
+
+
+def legacy_groups(connection: Connection, rows: Iterable[Sequence[Any]]) -> Set[str]:
+    """Which of the groups of these volumes are consistency groups; no statement where no volume has a group."""
+    place = FIELDS.index("group_id")
+    wanted = {row[place] for row in rows} - {None}
+    if not wanted:
+        return frozenset()
+    groups = tables.groups
+    query = sa.select(groups.c.id).where(groups.c.id.in_(wanted), legacy_type(groups.c.group_type_id))
+    return frozenset(connection.execute(query).scalars())
 
 
 def attachments_of(connection: Connection, rows: Iterable[Sequence[Any]], show_host: bool) -> Attachments:
@@ -81,8 +93,14 @@ def attachments_of(connection: Connection, rows: Iterable[Sequence[Any]], show_h
 class VolumeView:
     """The view for one call: what depends on the caller alone is settled once, then a row costs one dictionary."""
 
-    def __init__(self, call: Call, types: Mapping[str, str], *, extended: bool = True) -> None:
-        """`extended` is for show and list: the keys of Cinder's extensions, which create and update do not answer."""
+    def __init__(
+        self, call: Call, types: Mapping[str, str], legacy: Set[str] = frozenset(), *, extended: bool = True
+    ) -> None:
+        """`extended` is for show and list: the keys of Cinder's extensions, which create and update do not answer.
+
+        `legacy` are the groups among those shown that are consistency groups.
+        """
+        self._legacy = legacy
         self._version = call.version
         self._types = types
         self._admin = call.context.is_admin
@@ -98,7 +116,7 @@ class VolumeView:
         (
             volume_id, status, size, zone, created_at, updated_at, name, description, type_id, snapshot_id, source_volid,
             metadata, user_id, bootable, key_id, replication_status, multiattach, _, migration_status,
-            provider_id, consumes_quota, host, project_id, admin_metadata, image_metadata,
+            provider_id, consumes_quota, host, project_id, admin_metadata, image_metadata, group_id,
         ) = row  # fmt: skip
         version = self._version
         shown: dict[str, Any] = {
@@ -122,14 +140,14 @@ class VolumeView:
             "bootable": "true" if bootable else "false",
             "encrypted": key_id is not None,
             "replication_status": replication_status,
-            "consistencygroup_id": None,
+            "consistencygroup_id": group_id if group_id in self._legacy else None,
             "multiattach": multiattach,
             "attachments": attachments.get(volume_id, ()),
         }
         if self._admin:
             shown["migration_status"] = migration_status
         if version >= 13:
-            shown["group_id"] = None
+            shown["group_id"] = group_id
             if version >= 21 and self._admin:
                 shown["provider_id"] = provider_id
             if version >= 48:

@@ -24,6 +24,7 @@ MODULES = (
     "hydrating",
     "adopting",
     "examining",
+    "grouping",
     "refusing",
     "concurrency",
     "rewriting",
@@ -40,6 +41,7 @@ from breezeblock.drivers.conformance.copying import CopyingRules  # noqa: E402
 from breezeblock.drivers.conformance.deleting import DeletingRules  # noqa: E402
 from breezeblock.drivers.conformance.examining import ExaminingRules  # noqa: E402
 from breezeblock.drivers.conformance.filling import FillingRules  # noqa: E402
+from breezeblock.drivers.conformance.grouping import GroupRules  # noqa: E402
 from breezeblock.drivers.conformance.hydrating import HydratingRules  # noqa: E402
 from breezeblock.drivers.conformance.making import MakingRules  # noqa: E402
 from breezeblock.drivers.conformance.managing import ManagingRules  # noqa: E402
@@ -63,6 +65,7 @@ class DriverConformance(
     ReportingRules,
     ImageRules,
     ReplicaRules,
+    GroupRules,
     HydratingRules,
     AdoptingRules,
     ExaminingRules,

@@ -35,6 +35,8 @@ def pool(settings: BackendSettings, options: Mapping[str, Any], root: Path, can:
         "multiattach": can.multiattach,
         "online_extend_support": can.online_extend,
         "replication_enabled": can.replication,
+        "group_replication_enabled": can.replication,
+        "consistent_group_snapshot_enabled": can.consistent_group_snapshots,
         "location_info": f"directory:{settings.host}:{root}",
         "encryption_support": can.encryption,
         "QoS_support": False,

@@ -7,7 +7,7 @@ turn errors of the filesystem into the contract's kinds.
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -96,7 +96,13 @@ class DirectoryDriver:
             Replicas(Path(device).absolute(), self._lineage, self._bases, self._max_depth) if device else None
         )
         self.capabilities = Capabilities(
-            clone_image=True, replication=bool(device), online_extend=True, thin=True, thick=True, encryption=True
+            clone_image=True,
+            replication=bool(device),
+            online_extend=True,
+            thin=True,
+            thick=True,
+            consistent_group_snapshots=True,
+            encryption=True,
         )
 
     def close(self) -> None:
@@ -182,6 +188,27 @@ class DirectoryDriver:
                 self._lineage.derive(
                     volume.storage_name, snapshot.storage_name, f"volume:{volume.id}", size, with_disk=False
                 )
+        return {}
+
+    def create_group_snapshot(self, pairs: Sequence[tuple[Snapshot, Volume]]) -> dict[str, ModelUpdate]:
+        """Keep the content of volumes that nobody has open meanwhile. Raises `BackendInUse` while one is exported."""
+        with self._doing("snapshot a group", *(thing for pair in pairs for thing in pair)):
+            names = [snapshot.storage_name for snapshot, _ in pairs]
+            if all(self._store.read(name) is not None for name in names):
+                return {}
+            for _, volume in pairs:
+                self._refuse_exported(volume.storage_name)
+            for name in names:
+                self._lineage.remove(name)
+            try:
+                for snapshot, volume in pairs:
+                    size = self._lineage.current(volume.storage_name).size
+                    content = f"volume:{volume.id}"
+                    self._lineage.derive(volume.storage_name, snapshot.storage_name, content, size, with_disk=False)
+            except Exception:
+                for name in names:
+                    self._lineage.remove(name)
+                raise
         return {}
 
     def delete_snapshot(self, snapshot: Snapshot) -> None:

@@ -9,7 +9,7 @@ another name, publish.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -54,6 +54,7 @@ OPTIONS: list[cfg.Opt] = [
     cfg.BoolOpt("simulated_clone_image", default=False, help="Make volumes of raw images without the ladder's help."),
     cfg.BoolOpt("simulated_replication", default=False, help="Keep replicas of volumes."),
     cfg.BoolOpt("simulated_revert", default=True, help="Revert volumes to snapshots without the service's help."),
+    cfg.BoolOpt("simulated_group_snapshots", default=False, help="Take snapshots of groups at one moment."),
     cfg.BoolOpt("simulated_encryption", default=True, help="Hold encrypted volumes."),
     cfg.FloatOpt("simulated_latency", default=0.0, min=0.0, help="Seconds that each verb takes longer."),
     cfg.ListOpt("simulated_failures", default=[], help="Next calls that fail: VERB:KIND[:TIMES], ..."),
@@ -87,6 +88,7 @@ class SimulatedDriver:
             online_extend=True,
             multiattach=True,
             shared=True,
+            consistent_group_snapshots=options["simulated_group_snapshots"],
             encryption=options["simulated_encryption"],
         )
         self.faults = Faults(
@@ -176,10 +178,29 @@ class SimulatedDriver:
     def create_snapshot(self, snapshot: Snapshot, volume: Volume) -> ModelUpdate:
         """A snapshot is an object like a volume. Once there it is never made again: the moment has passed."""
         if self.volumes.find(snapshot.storage_name) is None:
-            source = self.volumes.get(volume.storage_name)
-            record = Record(size=source.size, pool=source.pool, made_of=f"volume:{volume.id}")
-            with self.volumes.open(volume.storage_name) as content:
-                self._copy(content, snapshot.storage_name, record)
+            self._snapshot(snapshot, volume)
+        return {}
+
+    def _snapshot(self, snapshot: Snapshot, volume: Volume) -> None:
+        source = self.volumes.get(volume.storage_name)
+        record = Record(size=source.size, pool=source.pool, made_of=f"volume:{volume.id}")
+        with self.volumes.open(volume.storage_name) as content:
+            self._copy(content, snapshot.storage_name, record)
+
+    @verb
+    def create_group_snapshot(self, pairs: Sequence[tuple[Snapshot, Volume]]) -> dict[str, ModelUpdate]:
+        """All or none: where only some are there, their moment has passed without the others."""
+        names = [snapshot.storage_name for snapshot, _ in pairs]
+        if not all(self.volumes.find(name) for name in names):
+            for name in names:
+                self.volumes.delete(name)
+            try:
+                for snapshot, volume in pairs:
+                    self._snapshot(snapshot, volume)
+            except Exception:
+                for name in names:
+                    self.volumes.delete(name)
+                raise
         return {}
 
     @verb
@@ -456,6 +477,10 @@ class SimulatedDriver:
                 "multiattach": self.capabilities.multiattach,
                 "online_extend_support": self.capabilities.online_extend,
                 "replication_enabled": self.capabilities.replication,
+                "group_replication_enabled": self.capabilities.replication,
+                "consistent_group_snapshot_enabled": (
+                    self.capabilities.consistent_group_snapshots and self.settings.backend_slots == 1
+                ),
                 "encryption_support": self.capabilities.encryption,
             },
             availability_zone=self.settings.availability_zone,

@@ -11,7 +11,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """What sort of disagreement; `fix.FIXES` knows each one that can be mended."""
     resource: str
-    """volume, snapshot, backup, image, attachment, operation or backend."""
+    """volume, snapshot, backup, group, group_snapshot, image, attachment, operation or backend."""
     id: str
     wrong: str
     """What is wrong, for a person."""

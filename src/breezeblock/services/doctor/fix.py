@@ -13,6 +13,8 @@ from breezeblock.config import Settings
 from breezeblock.db import (
     attachments,
     backups,
+    group_snapshots,
+    groups,
     image_cache,
     images,
     moves,
@@ -28,6 +30,8 @@ from breezeblock.errors import BreezeblockError
 from breezeblock.flows.backup_content import open_store
 from breezeblock.images.local import LocalCatalog
 from breezeblock.model import clock
+from breezeblock.model.group import Group
+from breezeblock.model.group_snapshot import GroupSnapshot
 from breezeblock.model.operation import Operation
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
@@ -37,7 +41,13 @@ from breezeblock.services.doctor.hands import Hands
 CHANGED = "left it: it has changed meanwhile"
 LOST = "Its content is not on the storage any more; found by breezeblock doctor."
 UNENDED = "The operation was lost: nothing would ever have ended it; found by breezeblock doctor."
-TABLES = {"volume": tables.volumes, "snapshot": tables.snapshots, "backup": tables.backups}
+TABLES = {
+    "volume": tables.volumes,
+    "snapshot": tables.snapshots,
+    "backup": tables.backups,
+    "group": tables.groups,
+    "group_snapshot": tables.group_snapshots,
+}
 
 
 class Fixer:
@@ -115,7 +125,7 @@ class Fixer:
             moves.strand(connection, finding.resource, finding.id)
             self._tell(connection, finding, UNENDED)
             made = None
-            if finding.resource != "backup" and finding.details["status"] in {"creating", "downloading"}:
+            if finding.resource in {"volume", "snapshot"} and finding.details["status"] in {"creating", "downloading"}:
                 made = _find(connection, finding)
         if made is None or not made.host:
             return "ended its status"
@@ -144,6 +154,15 @@ class Fixer:
                 return CHANGED
             outbox.end_open(connection, details["operation_id"], "error", error=UNENDED)
         return f"wrote {details['event']}.error"
+
+    def leave_group(self, finding: Finding) -> str:
+        """Let what belongs to a group that is not there belong to none."""
+        with self._database.begin() as connection:
+            if finding.resource == "volume":
+                volumes.update(connection, finding.id, group_id=None)
+            else:
+                snapshots.update(connection, finding.id, group_snapshot_id=None)
+        return "let it belong to no group"
 
     def drop_attachment(self, finding: Finding) -> str:
         """Forget an attachment of nothing."""
@@ -209,11 +228,9 @@ class Fixer:
 
     def _request(self, connection: Connection, flow: str, resource: Any, event: str | None, **more: Any) -> str:
         operation_id = self._hands.new_operation()
-        if isinstance(resource, Volume) and event:
-            outbox.volume_event(connection, event, resource, operation_id)
-        elif isinstance(resource, Snapshot) and event:
-            outbox.snapshot_event(connection, event, resource, operation_id)
-        noun = type(resource).__name__.lower()
+        if event:
+            _EVENTS[type(resource)](connection, event, resource, operation_id)
+        noun = operations.noun_of(resource)
         operations.request_flow(
             connection,
             self._hands.context,
@@ -245,8 +262,23 @@ class Fixer:
         records.insert(connection, tables.operations, told)
 
 
+_EVENTS: dict[type, Callable[..., None]] = {
+    Volume: outbox.volume_event,
+    Snapshot: outbox.snapshot_event,
+    Group: outbox.group_event,
+    GroupSnapshot: outbox.group_snapshot_event,
+}
+
+
 def _find(connection: Connection, finding: Finding) -> Any:
-    return {"volume": volumes, "snapshot": snapshots, "backup": backups}[finding.resource].get(connection, finding.id)
+    modules: dict[str, Any] = {
+        "volume": volumes,
+        "snapshot": snapshots,
+        "backup": backups,
+        "group": groups,
+        "group_snapshot": group_snapshots,
+    }
+    return modules[finding.resource].get(connection, finding.id)
 
 
 def _still(connection: Connection, finding: Finding) -> bool:
@@ -275,6 +307,7 @@ FIXES: dict[str, Callable[[Fixer, Finding], str]] = {
     "unwanted_export": Fixer.settle_export,
     "missing_export": Fixer.settle_export,
     "snapshot_without_volume": Fixer.delete_snapshot,
+    "without_group": Fixer.leave_group,
     "cache_without_volume": Fixer.drop_cache_entry,
     "cache_without_fill": Fixer.drop_cache_entry,
     "adoption_without_flow": Fixer.settle_image,

@@ -73,6 +73,8 @@ def busy_ids(rows: Survey) -> frozenset[str]:
         if backup.id in busy:
             busy.add(backup.volume_id)
     for snapshot in rows.snapshots:
+        if snapshot.group_snapshot_id in busy:
+            busy.add(snapshot.id)  # the storage takes it with the others
         if snapshot.volume_id in busy and snapshot.status == "deleting":
             busy.add(snapshot.id)  # a cascade takes it
     busy |= {str(uuid.uuid5(uuid.UUID(one), "moment")) for one in busy if _is_uuid(one)}  # what a backup is read from

@@ -9,6 +9,9 @@ from breezeblock.model.states import PASSING
 from breezeblock.services.doctor.finding import Finding
 from breezeblock.services.doctor.picture import Picture
 
+_ABOUT = ("volume_id", "snapshot_id", "backup_id", "group_id", "group_snapshot_id")
+"""The argument of a flow that names what it is about."""
+
 
 def check(picture: Picture) -> Iterator[Finding]:
     """All findings that need no store but for exports."""
@@ -18,6 +21,7 @@ def check(picture: Picture) -> Iterator[Finding]:
     yield from _attachments(picture)
     yield from _exports(picture)
     yield from _without_volume(picture)
+    yield from _without_group(picture)
     yield from _cache(picture)
     yield from _projects(picture)
 
@@ -53,7 +57,7 @@ def _flows(picture: Picture) -> Iterator[Finding]:
             )
             continue
         resource_id = request.arguments.get("attachment_id") or next(
-            (request.arguments[key] for key in ("volume_id", "snapshot_id", "backup_id") if key in request.arguments),
+            (request.arguments[key] for key in _ABOUT if key in request.arguments),
             None,
         )
         harmless = request.flow.startswith(
@@ -166,6 +170,31 @@ def _without_volume(picture: Picture) -> Iterator[Finding]:
             fix=fix,
             details=details,
         )
+
+
+def _without_group(picture: Picture) -> Iterator[Finding]:
+    """Members of what is not there: they could neither be deleted alone nor with it."""
+    rows = picture.rows
+    groups = {one.id for one in rows.groups}
+    taken = {one.id for one in rows.group_snapshots}
+    belonging = [
+        *(("volume", one.id, one.group_id) for one in rows.volumes if one.group_id not in {None, *groups}),
+        *(
+            ("snapshot", one.id, one.group_snapshot_id)
+            for one in rows.snapshots
+            if one.group_snapshot_id not in {None, *taken}
+        ),
+    ]
+    for noun, id_, missing in belonging:
+        if id_ not in picture.busy:
+            yield Finding(
+                kind="without_group",
+                resource=noun,
+                id=id_,
+                wrong=f"it belongs to {missing}, which is not there",
+                fix="let it belong to no group",
+                details={"name": missing},
+            )
 
 
 def _cache(picture: Picture) -> Iterator[Finding]:
