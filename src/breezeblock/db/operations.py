@@ -192,11 +192,12 @@ def pending(connection: Connection, slot: str) -> list[FlowRequest]:
     return records.fetch_all(connection, query, FlowRequest)
 
 
-def perhaps_begun(connection: Connection, slot: str) -> list[FlowRequest]:
-    """As `pending`, but for the flows that gave their thread back until what they wait for has come."""
-    parked = sa.exists().where(_operations.c.id == _requests.c.id, _operations.c.waiting.is_not(None))
-    query = sa.select(_requests).where(_requests.c.slot == slot, ~parked)
-    return records.fetch_all(connection, query.order_by(_requests.c.created_at, _requests.c.id), FlowRequest)
+def parked(connection: Connection, slot: str) -> set[str]:
+    """Of the flows that a slot has still to run those that gave their thread back until what they wait for has come."""
+    query = sa.select(_requests.c.id).where(
+        _requests.c.slot == slot, _operations.c.id == _requests.c.id, _operations.c.waiting.is_not(None)
+    )
+    return set(connection.scalars(query))
 
 
 def backlog(connection: Connection) -> list[Backlog]:

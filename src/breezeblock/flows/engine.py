@@ -383,7 +383,11 @@ class Engine:
         """Count an interruption of each flow that the last owner may have been running: the oldest that were not parked, as
         many as it had threads, and those beside them."""
         with killpoints.within("take_up", anew=True), self._backend.database.begin() as connection:
-            begun = operations.perhaps_begun(connection, self._backend.slot)
+            left = operations.pending(connection, self._backend.slot)
+            if not left:
+                return
+            parked = operations.parked(connection, self._backend.slot)
+            begun = [one for one in left if one.id not in parked]
             beside = [one.id for one in begun if _is_beside(one)]
             threaded = [one.id for one in begun if not _is_beside(one)]
             operations.count_attempt(connection, *beside, *threaded[: self._backend.settings.flow_threads])
