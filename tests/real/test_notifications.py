@@ -222,6 +222,7 @@ def test_cinders_notifications_in_order(site):
         "snapshot.create.start",
         "snapshot.create.end",
         "backup.create.start",
+        "backup.createprogress",
         "backup.create.end",
         "backup.delete.start",
         "backup.delete.end",
@@ -246,10 +247,10 @@ def test_cinders_notifications_in_order(site):
     assert (made["display_name"], made["metadata"]) == ("mine", {"purpose": "test"})
     assert made["launched_at"]
     assert [one["attached_host"] for one in attached["volume_attachment"]] == ["here"]
-    assert [message["payload"]["deleted"] for message in came[14:16]] == ["", "True"]
+    assert [message["payload"]["deleted"] for message in came[15:17]] == ["", "True"]
     # the queues that oslo.messaging makes for whoever begins to listen later
     assert [one["event_type"] for one in site.receive(f"{site.topic}.error")] == ["volume.create.error"]
-    assert len(site.receive(f"{site.topic}.info")) == 17
+    assert len(site.receive(f"{site.topic}.info")) == 18
     assert site.broker.password not in site.log.read_text()
 
 
