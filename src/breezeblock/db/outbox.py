@@ -107,6 +107,25 @@ def end_open(connection: Connection, operation_id: str, ending: str, **more: Any
             )
 
 
+def _tell(
+    connection: Connection,
+    noun: str,
+    event: str,
+    resource: Volume | Snapshot | Backup | Group | GroupSnapshot,
+    operation_id: str | None,
+    payload: dict[str, Any],
+) -> None:
+    write(
+        connection,
+        f"{noun}.{event}",
+        resource_type=noun,
+        resource_id=resource.id,
+        project_id=resource.project_id,
+        operation_id=operation_id,
+        payload=payload,
+    )
+
+
 def volume_event(connection: Connection, event: str, volume: Volume, operation_id: str | None, **more: Any) -> None:
     """An event `volume.<event>` with Cinder's payload keys (`volume_utils._usage_from_volume`)."""
     payload = {
@@ -131,15 +150,7 @@ def volume_event(connection: Connection, event: str, volume: Volume, operation_i
     }
     if volume.image_metadata:
         payload["glance_metadata"] = [{"key": key, "value": value} for key, value in volume.image_metadata.items()]
-    write(
-        connection,
-        f"volume.{event}",
-        resource_type="volume",
-        resource_id=volume.id,
-        project_id=volume.project_id,
-        operation_id=operation_id,
-        payload=payload,
-    )
+    _tell(connection, "volume", event, volume, operation_id, payload)
 
 
 def _attachments_of(connection: Connection, volume: Volume) -> list[dict[str, Any]]:
@@ -172,15 +183,7 @@ def snapshot_event(
         "metadata": snapshot.metadata,
         **more,
     }
-    write(
-        connection,
-        f"snapshot.{event}",
-        resource_type="snapshot",
-        resource_id=snapshot.id,
-        project_id=snapshot.project_id,
-        operation_id=operation_id,
-        payload=payload,
-    )
+    _tell(connection, "snapshot", event, snapshot, operation_id, payload)
 
 
 def backup_event(connection: Connection, event: str, backup: Backup, operation_id: str | None, **more: Any) -> None:
@@ -206,15 +209,7 @@ def backup_event(connection: Connection, event: str, backup: Backup, operation_i
         "snapshot_id": backup.snapshot_id,
         **more,
     }
-    write(
-        connection,
-        f"backup.{event}",
-        resource_type="backup",
-        resource_id=backup.id,
-        project_id=backup.project_id,
-        operation_id=operation_id,
-        payload=payload,
-    )
+    _tell(connection, "backup", event, backup, operation_id, payload)
 
 
 def group_event(connection: Connection, event: str, group: Group, operation_id: str | None, **more: Any) -> None:
@@ -231,15 +226,7 @@ def group_event(connection: Connection, event: str, group: Group, operation_id: 
         "status": group.status,
         **more,
     }
-    write(
-        connection,
-        f"group.{event}",
-        resource_type="group",
-        resource_id=group.id,
-        project_id=group.project_id,
-        operation_id=operation_id,
-        payload=payload,
-    )
+    _tell(connection, "group", event, group, operation_id, payload)
 
 
 def group_snapshot_event(
@@ -258,15 +245,7 @@ def group_snapshot_event(
         "status": group_snapshot.status,
         **more,
     }
-    write(
-        connection,
-        f"group_snapshot.{event}",
-        resource_type="group_snapshot",
-        resource_id=group_snapshot.id,
-        project_id=group_snapshot.project_id,
-        operation_id=operation_id,
-        payload=payload,
-    )
+    _tell(connection, "group_snapshot", event, group_snapshot, operation_id, payload)
 
 
 def image_cache_event(
