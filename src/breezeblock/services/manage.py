@@ -138,7 +138,8 @@ def unmanage_volume(database: Database, context: RequestContext, volume_id: str)
         if volume.encryption_key_id is not None:
             raise InvalidInput("Invalid input received: Unmanaging encrypted volumes is not supported.")
         require_hydrated(connection, volume_id)
-        tied = attachments.of_volume(connection, volume_id) or snapshots.of_volume(connection, volume_id)
+        used = attachments.of_volume(connection, volume_id) or snapshots.of_volume(connection, volume_id)
+        tied = bool(used) or volume.group_id is not None
         if tied or not moves.try_move(connection, "volume", volume_id, "unmanage"):
             raise InvalidState(
                 f"Invalid volume: Volume {volume_id} status must be available or error or error_restoring or "

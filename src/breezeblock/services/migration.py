@@ -65,6 +65,7 @@ def retype_volume(
         same = volume.volume_type_id == wanted.id or volume.migration_status not in SETTLED
         if (
             same
+            or volume.group_id is not None
             or not _qos_may_change(connection, volume, wanted.id)
             or not moves.try_move(connection, "volume", volume_id, "retype")
         ):
@@ -107,6 +108,7 @@ def migrate_volume(
             and volume.migration_status in SETTLED
             and volume.replication_status in UNREPLICATED
             and volume.host != host
+            and volume.group_id is None
             and not snapshots.of_volume(connection, volume_id)
         )
         if allowed and volume.status == "available":
