@@ -22,6 +22,7 @@ PARENT = "BREEZEBLOCK_PARENT"
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 _daemons: list[int] = []
+os.register_at_fork(after_in_child=_daemons.clear)  # they are the parent's children
 """Process ids of what `start_daemon` started, to be collected when it has ended."""
 _collecting = threading.Lock()
 

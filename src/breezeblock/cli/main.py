@@ -15,6 +15,7 @@ COMMANDS = {
     "image-cache": "What the image-volume cache holds: list, show, pin, prefetch, evict.",
     "explain": "Tell how a volume came to be what it is.",
     "doctor": "Compare rows, flows, exports and storages, and mend what does not agree.",
+    "driver": "Which drivers are installed, and whether they keep the contract's rules.",
     "policy": "Who may do what: the rules, and the calls that each stands before.",
     "debug": "What tests and developers look at, such as kill points.",
     "clouds-yaml": "Print a clouds.yaml for OpenStack's clients.",

@@ -197,6 +197,14 @@ class Driver(Protocol):
 
 
 @runtime_checkable
+class Closes(Protocol):
+    """Optional: an open driver holds what the death of its process would release, such as a lock or a connection."""
+
+    def close(self) -> None:
+        """Release it. Nothing is asked of the driver after this."""
+
+
+@runtime_checkable
 class ClonesImages(Protocol):
     """Optional: makes a volume of an image by itself, in constant time (rung 1 of the image ladder)."""
 

@@ -7,7 +7,7 @@
             return open_driver(settings_for("acme", directory, acme_url="https://..."))
 
 Each test's docstring is the rule that it holds the driver to. Importing this needs pytest; nothing in the service
-imports it.
+imports it but `breezeblock driver check`, which runs the same rules on a driver that is installed.
 """
 
 import pytest
@@ -31,6 +31,8 @@ MODULES = (
     "reverting",
     "moving",
     "managing",
+    "dying",
+    "filling_up",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in MODULES))
 
@@ -39,8 +41,10 @@ from breezeblock.drivers.conformance.concurrency import ConcurrencyRules  # noqa
 from breezeblock.drivers.conformance.connecting import ConnectingRules  # noqa: E402
 from breezeblock.drivers.conformance.copying import CopyingRules  # noqa: E402
 from breezeblock.drivers.conformance.deleting import DeletingRules  # noqa: E402
+from breezeblock.drivers.conformance.dying import DyingRules  # noqa: E402
 from breezeblock.drivers.conformance.examining import ExaminingRules  # noqa: E402
 from breezeblock.drivers.conformance.filling import FillingRules  # noqa: E402
+from breezeblock.drivers.conformance.filling_up import FillingUpRules  # noqa: E402
 from breezeblock.drivers.conformance.grouping import GroupRules  # noqa: E402
 from breezeblock.drivers.conformance.hydrating import HydratingRules  # noqa: E402
 from breezeblock.drivers.conformance.making import MakingRules  # noqa: E402
@@ -69,11 +73,13 @@ class DriverConformance(
     HydratingRules,
     AdoptingRules,
     ExaminingRules,
-    RefusingRules,
-    ConcurrencyRules,
     RewritingRules,
     RevertingRules,
     MovingRules,
     ManagingRules,
+    FillingUpRules,
+    ConcurrencyRules,
+    DyingRules,
+    RefusingRules,
 ):
     """All rules. A subclass named `Test...` that has `open_driver` runs them."""

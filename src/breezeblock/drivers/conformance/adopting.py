@@ -6,6 +6,7 @@ import pytest
 
 from breezeblock import commands
 from breezeblock.drivers.conformance.storage import CONNECTOR, Content, Rules, Storage, must_not_fill, write_through
+from breezeblock.drivers.conformance.themes import CLAIMS
 from breezeblock.drivers.contract import AdoptedFile, AdoptsImages, BlockTarget, Driver, Fill
 from breezeblock.errors import DriverError
 from breezeblock.model.volume import Volume
@@ -22,6 +23,8 @@ NAME = "image:conformance:adopted"
 
 class AdoptingRules(Rules):
     """contract.AdoptsImages."""
+
+    theme = CLAIMS
 
     def test_an_adopted_image_is_a_volume_like_any_other(self, storage: Storage) -> None:
         """Before it is settled an adopted volume can be read, snapshotted, cloned, extended; it is settled below them."""

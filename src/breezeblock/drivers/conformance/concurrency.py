@@ -2,7 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from breezeblock.drivers.conformance.storage import FIRST, SECOND, Content, Rules, Storage
+import pytest
+
+from breezeblock.drivers.conformance.storage import CONNECTOR, FIRST, SECOND, Content, Rules, Storage, fill_with
+from breezeblock.drivers.conformance.themes import CONCURRENCY
+from breezeblock.drivers.contract import Driver
+from breezeblock.errors import BackendInUse
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
 
@@ -11,6 +16,8 @@ THREADS = 8
 
 class ConcurrencyRules(Rules):
     """Verbs are called from several threads at once, never twice at once for the same object."""
+
+    theme = CONCURRENCY
 
     def test_many_volumes_at_once(self, storage: Storage) -> None:
         """Eight threads make, fill, copy and delete volumes of their own, and none sees the others."""
@@ -69,3 +76,70 @@ class ConcurrencyRules(Rules):
             for future in work:
                 future.result()
         storage.require_objects(standing)
+
+    def test_a_family_deleted_at_once(self, storage: Storage) -> None:
+        """A volume, its snapshots and what was made of them, all deleted at the same time, are all gone."""
+        volume = storage.volume(FIRST)
+        snapshots = [storage.snapshot(volume) for _ in range(3)]
+        volumes = [volume, storage.clone(volume), *(storage.from_snapshot(snapshot) for snapshot in snapshots)]
+        with ThreadPoolExecutor(THREADS) as threads:
+            gone = [threads.submit(storage.driver.delete_volume, one) for one in volumes]
+            gone += [threads.submit(storage.driver.delete_snapshot, one) for one in snapshots]
+            for deleted in gone:
+                deleted.result()
+        storage.require_objects()
+
+    def test_many_connections_at_once(self, storage: Storage) -> None:
+        """Eight volumes are connected, found in use, disconnected and deleted at the same time."""
+
+        def life(number: int) -> None:
+            volume = storage.volume({number * 4096: bytes([number + 1]) * 4096})
+            storage.driver.initialize_connection(volume, CONNECTOR)
+            with pytest.raises(BackendInUse):
+                storage.driver.delete_volume(volume)
+            storage.driver.terminate_connection(volume, CONNECTOR)
+            storage.driver.delete_volume(volume)
+
+        with ThreadPoolExecutor(THREADS) as threads:
+            list(threads.map(life, range(THREADS)))
+        storage.require_objects()
+
+    def test_reading_while_others_work(self, storage: Storage) -> None:
+        """What is read of a snapshot stays the same while its volume and other copies of it change, grow and go."""
+        volume = storage.volume(FIRST)
+        snapshot = storage.snapshot(volume)
+        clone = storage.clone(volume)
+
+        def change() -> None:
+            storage.write(volume, SECOND)
+            storage.driver.extend_volume(volume, 2)
+            storage.driver.delete_volume(storage.from_snapshot(snapshot))
+            storage.driver.delete_volume(clone)
+
+        with ThreadPoolExecutor(2) as threads:
+            work = threads.submit(change)
+            storage.require_content(snapshot, FIRST)
+            while not work.done():
+                storage.require_content(snapshot, FIRST)
+            work.result()
+        storage.require_content(snapshot, FIRST)
+        storage.require_content(volume, SECOND, size=2)
+        storage.require_objects(volume, snapshot)
+
+    def test_two_processes_share_a_storage(self, storage: Storage) -> None:
+        """Where shared is claimed, another process works on other volumes at the same time, and each sees the other's."""
+        if not storage.driver.capabilities.shared:
+            pytest.skip("The driver does not claim shared.")
+        here, there = ([storage.volume_record() for _ in range(4)] for _ in range(2))
+        storage.beside(
+            lambda driver: self._fill_all(driver, there, FIRST), lambda: self._fill_all(storage.driver, here, SECOND)
+        )
+        for volumes, content in ((there, FIRST), (here, SECOND)):
+            for volume in volumes:
+                storage.require_content(volume, content)
+        storage.require_objects(*here, *there)
+
+    def _fill_all(self, driver: Driver, volumes: list[Volume], content: Content) -> None:
+        for volume in volumes:
+            driver.create_volume(volume)
+            driver.copy_image_to_volume(volume, "test:shared", fill_with(content))

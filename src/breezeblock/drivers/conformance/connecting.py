@@ -13,6 +13,7 @@ from breezeblock.drivers.conformance.storage import (
     with_size,
     write_through,
 )
+from breezeblock.drivers.conformance.themes import CLAIMS, IDEMPOTENCE, about
 from breezeblock.errors import BackendInUse, BackendNotFound
 from breezeblock.model.volume import Volume
 
@@ -57,6 +58,7 @@ class ConnectingRules(Rules):
         driver.terminate_connection(volume, None)
         driver.delete_volume(volume)
 
+    @about(IDEMPOTENCE)
     def test_terminating_twice(self, storage: Storage) -> None:
         """Ending a connection that is not there succeeds, for one connector or all, even of a volume that is gone."""
         volume = storage.volume()
@@ -112,6 +114,7 @@ class ConnectingRules(Rules):
         storage.driver.terminate_connection(volume, CONNECTOR)
         storage.require_content(volume, WRITTEN_LATER)
 
+    @about(CLAIMS)
     def test_a_connected_volume_grows(self, storage: Storage) -> None:
         """Where online_extend is claimed, a connected volume grows, stays connected and keeps what was written."""
         if not storage.driver.capabilities.online_extend:
@@ -126,6 +129,7 @@ class ConnectingRules(Rules):
         storage.driver.terminate_connection(volume, None)
         storage.require_content(volume, {**WRITTEN, **beyond}, size=2)
 
+    @about(CLAIMS)
     def test_two_connectors(self, storage: Storage) -> None:
         """Where multiattach is claimed, a volume is in use until the last connector has left it."""
         if not storage.driver.capabilities.multiattach:

@@ -3,6 +3,7 @@
 import pytest
 
 from breezeblock.drivers.conformance.storage import EMPTY, FIRST, SECOND, Rules, Storage
+from breezeblock.drivers.conformance.themes import IDEMPOTENCE, about
 from breezeblock.errors import BackendNotFound
 from breezeblock.model.volume import MODEL_UPDATE_FIELDS
 
@@ -22,6 +23,7 @@ class CopyingRules(Rules):
         storage.require_content(volume, EMPTY)
         storage.require_objects(volume, snapshot, later)
 
+    @about(IDEMPOTENCE)
     def test_a_snapshot_is_taken_once(self, storage: Storage) -> None:
         """Taking a snapshot that is there does not take it anew; also after a restart."""
         volume = storage.volume(FIRST)
@@ -99,6 +101,7 @@ class CopyingRules(Rules):
         storage.require_content(snapshot, EMPTY)
         storage.require_content(storage.from_snapshot(snapshot), EMPTY)
 
+    @about(IDEMPOTENCE)
     def test_copying_twice_is_copying_once(self, storage: Storage) -> None:
         """A copy that is there is not made anew when its source has changed; also after a restart."""
         volume = storage.volume(FIRST)

@@ -5,6 +5,7 @@ from itertools import permutations
 import pytest
 
 from breezeblock.drivers.conformance.storage import EMPTY, FIRST, SECOND, Content, Rules, Storage
+from breezeblock.drivers.conformance.themes import CAPACITY, IDEMPOTENCE, about
 from breezeblock.errors import BackendNotFound
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
@@ -28,6 +29,7 @@ class DeletingRules(Rules):
             with pytest.raises(BackendNotFound), storage.driver.open_volume(thing):
                 pass
 
+    @about(IDEMPOTENCE)
     def test_deleting_twice(self, storage: Storage) -> None:
         """Deleting what is gone succeeds; also after a restart."""
         volume = storage.volume(FIRST)
@@ -37,6 +39,7 @@ class DeletingRules(Rules):
             driver.delete_volume(volume)
         storage.require_objects()
 
+    @about(IDEMPOTENCE)
     def test_deleting_what_never_was(self, storage: Storage) -> None:
         """Deleting what the storage never had succeeds, and touches nothing else."""
         volume = storage.volume(FIRST)
@@ -89,6 +92,7 @@ class DeletingRules(Rules):
             storage.driver.delete_volume(clones.pop(0))
             storage.require_objects(*clones)
 
+    @about(CAPACITY)
     def test_deletion_gives_the_room_back(self, storage: Storage) -> None:
         """When everything is deleted, the storage is as free as it was, but for what filesystems keep to themselves."""
         before = sum(pool.free_capacity_gb for pool in storage.driver.get_volume_stats())

@@ -3,12 +3,15 @@
 import pytest
 
 from breezeblock.drivers.conformance.storage import CONNECTOR, FIRST, GIB, Rules, Storage
+from breezeblock.drivers.conformance.themes import CLAIMS
 from breezeblock.drivers.contract import Examinable
 from breezeblock.errors import BackendNotFound
 
 
 class ExaminingRules(Rules):
     """contract.Examinable."""
+
+    theme = CLAIMS
 
     def test_sizes_are_the_objects_own(self, storage: Storage) -> None:
         """Empty, filled, cloned, made of a snapshot or extended: the size is what the object has."""

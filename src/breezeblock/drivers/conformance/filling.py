@@ -14,6 +14,7 @@ from breezeblock.drivers.conformance.storage import (
     fill_with,
     must_not_fill,
 )
+from breezeblock.drivers.conformance.themes import IDEMPOTENCE, KILL_POINTS, about
 from breezeblock.drivers.contract import BlockTarget, Driver
 from breezeblock.errors import BackendNotFound, DriverError
 from breezeblock.model.volume import Volume
@@ -62,6 +63,7 @@ class FillingRules(Rules):
             storage.driver.copy_image_to_volume(volume, "test:long", fill_with({GIB - 512: b"x" * 1024}))
         self._require_unfilled(storage, volume)
 
+    @about(IDEMPOTENCE)
     def test_the_same_content_is_not_filled_again(self, storage: Storage) -> None:
         """Called again with the same content after success, it does not fill; also after a restart."""
         volume = storage.volume()
@@ -70,6 +72,7 @@ class FillingRules(Rules):
         storage.restart().copy_image_to_volume(volume, "test:same", must_not_fill)
         storage.require_content(volume, FIRST)
 
+    @about(IDEMPOTENCE)
     def test_the_completion_record_outlives_an_extend(self, storage: Storage) -> None:
         """A volume that was filled and then grown counts as filled."""
         volume = storage.volume()
@@ -94,6 +97,7 @@ class FillingRules(Rules):
             storage.driver.copy_image_to_volume(volume, "test:broken", half_then_break)
         self._require_unfilled(storage, volume)
 
+    @about(IDEMPOTENCE)
     def test_a_fill_after_one_that_raised(self, storage: Storage) -> None:
         """After a broken fill the same content is filled again, from zeros."""
         volume = storage.volume()
@@ -105,6 +109,7 @@ class FillingRules(Rules):
         storage.require_content(volume, SECOND)
         storage.require_objects(volume)
 
+    @about(KILL_POINTS)
     def test_a_fill_that_is_killed(self, storage: Storage) -> None:
         """After a kill -9 in the middle of a fill nothing of it is seen; create and fill again make it whole."""
         volume = storage.volume()
@@ -115,6 +120,7 @@ class FillingRules(Rules):
         storage.require_content(volume, SECOND)
         storage.require_objects(volume)
 
+    @about(KILL_POINTS)
     def test_a_killed_fill_goes_on_from_its_note(self, storage: Storage) -> None:
         """A note that was kept is given to the next fill with what was written before it, or that begins from zeros."""
         volume = storage.volume()
@@ -145,6 +151,7 @@ class FillingRules(Rules):
         storage.require_content(volume, {0: b"first" * 1024, 1 << 20: b"second" * 1024, 2 << 20: b"third" * 1024})
         storage.require_objects(volume)
 
+    @about(KILL_POINTS)
     def test_a_note_is_not_given_to_other_content(self, storage: Storage) -> None:
         """What a killed fill kept is nothing to a fill with another content, nor to one after a fill that raised."""
         volume = storage.volume()
@@ -172,6 +179,7 @@ class FillingRules(Rules):
             storage.driver.copy_image_to_volume(volume, "test:other", fresh)
         self._require_unfilled(storage, volume)
 
+    @about(KILL_POINTS)
     def test_delete_after_a_fill_that_was_killed(self, storage: Storage) -> None:
         """Deleting the volume removes the remains of a killed fill too."""
         volume = storage.volume()

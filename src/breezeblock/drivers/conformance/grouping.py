@@ -3,6 +3,7 @@
 import pytest
 
 from breezeblock.drivers.conformance.storage import EMPTY, FIRST, SECOND, Rules, Storage
+from breezeblock.drivers.conformance.themes import CLAIMS
 from breezeblock.drivers.contract import SnapshotsGroups
 from breezeblock.errors import BackendNotFound
 from breezeblock.model.snapshot import Snapshot
@@ -11,6 +12,8 @@ from breezeblock.model.volume import Volume
 
 class GroupRules(Rules):
     """contract.SnapshotsGroups."""
+
+    theme = CLAIMS
 
     def test_all_volumes_of_a_group(self, storage: Storage) -> None:
         """Each snapshot has its volume's content, and keeps it; taken again, also after a restart, all stay."""

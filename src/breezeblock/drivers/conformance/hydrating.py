@@ -11,6 +11,7 @@ import pytest
 
 from breezeblock import commands
 from breezeblock.drivers.conformance.storage import CONNECTOR, Content, Rules, Storage, fill_with, write_through
+from breezeblock.drivers.conformance.themes import CLAIMS
 from breezeblock.drivers.contract import Driver, Hydrates, NbdSource, ReadableTarget
 from breezeblock.errors import BackendInUse, DriverError
 from breezeblock.model.volume import Volume
@@ -26,6 +27,8 @@ BOTH: Content = {
 
 class HydratingRules(Rules):
     """contract.Hydrates."""
+
+    theme = CLAIMS
 
     def test_what_is_written_comes_before_the_source(self, storage: Storage) -> None:
         """What a client writes before the content has come is kept; the content comes below it."""

@@ -3,6 +3,7 @@
 import pytest
 
 from breezeblock.drivers.conformance.storage import CONNECTOR, FIRST, SECOND, Rules, Storage
+from breezeblock.drivers.conformance.themes import CLAIMS, KILL_POINTS, about
 from breezeblock.drivers.contract import Manages, Reference
 from breezeblock.errors import BackendInUse, BackendNotFound, InvalidInput, NotSupportedByBackend
 from breezeblock.model.snapshot import Snapshot
@@ -11,6 +12,8 @@ from breezeblock.model.volume import MODEL_UPDATE_FIELDS, Volume
 
 class ManagingRules(Rules):
     """unmanage, manage_existing and what there is to be managed, of volumes and of snapshots."""
+
+    theme = CLAIMS
 
     def test_unmanaged_and_managed_again(self, storage: Storage) -> None:
         """An unmanaged volume is found by its storage_name, and is another volume with the same content when managed."""
@@ -69,6 +72,7 @@ class ManagingRules(Rules):
         storage.require_content(managed, FIRST)
         storage.require_objects(managed)
 
+    @about(KILL_POINTS)
     @pytest.mark.parametrize("point", ["before_publish", "after_publish", "between_removals"])
     def test_managing_that_is_killed(self, storage: Storage, point: str) -> None:
         """Killed at a point of unmanaging or managing and asked again, the content is whole and nothing is left."""

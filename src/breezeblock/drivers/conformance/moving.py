@@ -3,6 +3,7 @@
 import pytest
 
 from breezeblock.drivers.conformance.storage import FIRST, Rules, Storage
+from breezeblock.drivers.conformance.themes import CLAIMS, KILL_POINTS, about
 from breezeblock.drivers.contract import MigratesVolumes
 from breezeblock.errors import BackendNotFound, NotSupportedByBackend
 from breezeblock.model.volume import MODEL_UPDATE_FIELDS
@@ -10,6 +11,8 @@ from breezeblock.model.volume import MODEL_UPDATE_FIELDS
 
 class MovingRules(Rules):
     """migrate_volume."""
+
+    theme = CLAIMS
 
     def test_a_moved_volume(self, storage: Storage) -> None:
         """Moved to another pool, twice and after a restart, it holds what it held; its snapshots and clones stay."""
@@ -24,6 +27,7 @@ class MovingRules(Rules):
             storage.require_content(thing, FIRST)
         storage.require_objects(volume, snapshot, clone)
 
+    @about(KILL_POINTS)
     @pytest.mark.parametrize("point", ["before_publish", "after_publish"])
     def test_a_move_that_is_killed(self, storage: Storage, point: str) -> None:
         """Killed just before or after it is published, the volume is whole; asked again, it is there."""

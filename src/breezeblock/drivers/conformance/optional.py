@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from breezeblock.drivers.conformance.storage import FIRST, GIB, SECOND, Rules, Storage
+from breezeblock.drivers.conformance.themes import CLAIMS
 from breezeblock.drivers.contract import ClonesImages, Replicates
 from breezeblock.errors import BackendNotFound, InvalidInput, NotSupportedByBackend
 from breezeblock.model.image import Image
@@ -15,6 +16,8 @@ IMAGE_BYTES = 64 << 20
 
 class ImageRules(Rules):
     """contract.ClonesImages."""
+
+    theme = CLAIMS
 
     def test_cloning_makes_or_declines(self, storage: Storage) -> None:
         """A raw image on this machine becomes a volume of its content, at the volume's size; or it is declined with
@@ -78,6 +81,8 @@ class ImageRules(Rules):
 class ReplicaRules(Rules):
     """contract.Replicates."""
 
+    theme = CLAIMS
+
     def test_a_replica_is_in_step(self, storage: Storage) -> None:
         """A volume of the replica is as the volume was when last in step, not as it is now."""
         driver = self._driver(storage)
@@ -133,8 +138,10 @@ class ReplicaRules(Rules):
             driver.update_replica(missing)
         with pytest.raises(BackendNotFound):
             driver.create_replica_test_volume(storage.volume_record(), missing)
+        evil = storage.volume_record(id="../x")
+        storage.volumes.remove(evil)
         with pytest.raises((NotSupportedByBackend, BackendNotFound, InvalidInput)):
-            driver.update_replica(storage.volume_record(id="../x"))
+            driver.update_replica(evil)
         storage.require_objects()
 
     def _driver(self, storage: Storage) -> Replicates:

@@ -3,12 +3,15 @@
 import pytest
 
 from breezeblock.drivers.conformance.storage import CONNECTOR, EMPTY, FIRST, SECOND, Rules, Storage
+from breezeblock.drivers.conformance.themes import CLAIMS, KILL_POINTS, about
 from breezeblock.drivers.contract import RevertsToSnapshots
 from breezeblock.errors import BackendInUse, BackendNotFound
 
 
 class RevertingRules(Rules):
     """revert_to_snapshot."""
+
+    theme = CLAIMS
 
     def test_a_reverted_volume(self, storage: Storage) -> None:
         """It holds what the snapshot holds; both stay, and neither sees what is written to the other later."""
@@ -52,6 +55,7 @@ class RevertingRules(Rules):
         storage.require_content(clone, FIRST)
         storage.require_objects(later, clone)
 
+    @about(KILL_POINTS)
     @pytest.mark.parametrize("point", ["before_publish", "after_publish"])
     def test_a_revert_that_is_killed(self, storage: Storage, point: str) -> None:
         """Killed just before or after it is published, the volume holds the old or the new; asked again, the new."""

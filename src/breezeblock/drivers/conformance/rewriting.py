@@ -4,6 +4,7 @@ import pytest
 
 from breezeblock.drivers.conformance.connecting import WRITTEN, WRITTEN_LATER
 from breezeblock.drivers.conformance.storage import CONNECTOR, FIRST, Content, Rules, Storage, write_through
+from breezeblock.drivers.conformance.themes import CLAIMS
 from breezeblock.drivers.contract import REWRITTEN_BYTES, Driver, Replicates
 
 ANOTHER = b"another key".ljust(REWRITTEN_BYTES, b"!")
@@ -25,6 +26,8 @@ def rewritten(content: Content) -> Content:
 
 class RewritingRules(Rules):
     """`rewrite` of create_cloned_volume, create_volume_from_snapshot and create_replica_test_volume."""
+
+    theme = CLAIMS
 
     def test_a_rewritten_copy(self, storage: Storage) -> None:
         """A copy begins with what `rewrite` answers to the beginning of its source, and else is as its source."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,17 @@ import pytest
 
 from breezeblock import commands, config, killpoints
 from breezeblock.config import BackendSettings
-from breezeblock.drivers.contract import BlockTarget, ConnectionInfo, Connector, Driver, Fill
+from breezeblock.drivers.conformance.themes import FUNCTION
+from breezeblock.drivers.contract import (
+    BlockTarget,
+    Closes,
+    ConnectionInfo,
+    Connector,
+    Driver,
+    Fill,
+    Manages,
+    Replicates,
+)
 from breezeblock.model import clock
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
@@ -160,7 +171,7 @@ class Storage:
                     read = source.pread(length, offset)
                     same = read == _cut(content, offset, length)
                     assert same, f"{thing.storage_name} differs between {offset} and {offset + length}"
-                    assert extent.data or not any(read), f"{thing.storage_name} has data in a hole at {offset}"
+                    assert extent.data or read == bytes(length), f"{thing.storage_name} has data in a hole at {offset}"
                 at = end
             assert at == source.size, f"extents end at {at} of {source.size} bytes"
 
@@ -175,11 +186,31 @@ class Storage:
         if child == 0:
             try:
                 act(self.another_driver(), lambda: os.kill(os.getpid(), signal.SIGKILL))
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(1)
         _, status = os.waitpid(child, 0)
         self.driver = self.another_driver()
         assert os.WIFSIGNALED(status), "The driver's process ended before it was killed."
+
+    def beside(self, act: Callable[[Driver], None], meanwhile: Callable[[], None]) -> None:
+        """Run `act(driver)` in another process, with a driver of its own, and `meanwhile` here; hold that both succeed."""
+        child = os.fork()
+        if child == 0:
+            failed = 1
+            try:
+                act(self.another_driver())
+                failed = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(failed)
+        try:
+            meanwhile()
+        finally:
+            _, status = os.waitpid(child, 0)
+        assert status == 0, "The driver failed in the other process."
 
     def dies_at(self, point: str, verb: str, *arguments: Any) -> None:
         """Call a verb in another process, which dies at its first passing of a kill point (of `killpoints`), or when the
@@ -201,14 +232,28 @@ class Storage:
 
     def clean(self) -> None:
         """Withdraw exports and delete all that was made, so that nothing runs on after a test."""
+        self._manage_again()
         known = set(self.driver.list_objects())
         for volume in self.volumes:
+            if self.driver.capabilities.replication and isinstance(self.driver, Replicates):
+                self.driver.delete_replica(volume)
             if known & {volume.storage_name, f"{volume.storage_name}.tmp"}:
                 self.driver.terminate_connection(volume, None)
                 self.driver.delete_volume(volume)
         for snapshot in self.snapshots:
             if known & {snapshot.storage_name, f"{snapshot.storage_name}.tmp"}:
                 self.driver.delete_snapshot(snapshot)
+
+    def _manage_again(self) -> None:
+        """Take back what a rule that failed has left unmanaged."""
+        driver = self.driver
+        if isinstance(driver, Manages):
+            left = {one.reference.get("source-name") for one in driver.get_manageable_volumes()}
+            for volume in [one for one in self.volumes if one.storage_name in left]:
+                driver.manage_existing(volume, {"source-name": volume.storage_name})
+            left = {one.reference.get("source-name") for one in driver.get_manageable_snapshots()}
+            for snapshot in [one for one in self.snapshots if one.storage_name in left]:
+                driver.manage_existing_snapshot(snapshot, {"source-name": snapshot.storage_name})
 
 
 def write_through(connection: ConnectionInfo, content: Content) -> None:
@@ -256,6 +301,12 @@ def _cut(content: Content, offset: int, length: int) -> bytes:
 class Rules:
     """Where the rules get their storage from: `open_driver` of the test class that adopts them."""
 
+    theme = FUNCTION
+    kill_places = 3
+    """At how many places, evenly spread, each verb is killed between two of its lines; beside its kill points."""
+    fill_up_bytes = 512 << 20
+    """Most that is written to fill a storage up; a larger one is not filled up."""
+
     def open_driver(self, directory: Path) -> Driver:
         """A driver that keeps everything below (or under a name derived from) `directory`.
 
@@ -264,7 +315,9 @@ class Rules:
         raise NotImplementedError(f"{type(self).__name__} has to say how its driver is opened.")
 
     def close_driver(self, driver: Driver) -> None:
-        """Release what the death of the process would: locks and open files. Many a driver has nothing of the sort."""
+        """Release what the death of the process would: locks and open files, by `close` where the driver has it."""
+        if isinstance(driver, Closes):
+            driver.close()
 
     @pytest.fixture
     def storage(self, tmp_path: Path) -> Iterator[Storage]:

@@ -1,10 +1,10 @@
-"""The simulated driver: a small storage in a directory, with everything a storage can do, for tests and to copy from.
+"""The simulated driver: a small storage in a directory, with everything a storage can do, for tests and to learn from.
 
 It keeps its promises with real bytes, so it can stand in for a storage anywhere; only a snapshot or clone takes as long
 as its data is large (it is a copy), where a storage worth its name takes no time.
 
-To write a driver, copy this directory, take out `@verb` and `faults.py`, put your storage in the place of `Store`, and
-run the conformance suite (docs/drivers.md). Each verb has the same three lines: what is there already, make it under
+To write a driver, begin with `examples/acme-driver` (docs/drivers.md), and look here how the optional protocols are kept;
+`@verb` and `faults.py` are for tests alone. Each verb has the same three lines: what is there already, make it under
 another name, publish.
 """
 

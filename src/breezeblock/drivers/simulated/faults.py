@@ -1,4 +1,4 @@
-"""What is simulated: slowness, failures and sudden death, and a list of the calls. A copied driver drops this file."""
+"""What is simulated: slowness, failures and sudden death, and a list of the calls. For tests alone."""
 
 import functools
 import os

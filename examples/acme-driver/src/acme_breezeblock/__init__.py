@@ -1,0 +1,1 @@
+"""An example of a driver package: volumes are plain files of a directory."""
