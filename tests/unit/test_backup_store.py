@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from breezeblock.backups import repository as repositories
-from breezeblock.backups.directory import DirectoryObjects
+from breezeblock.backups.directory import LOCK, DirectoryObjects
 from breezeblock.backups.legacy import LegacyBackups
 from breezeblock.backups.manifest import Chunk, Manifest
 from breezeblock.backups.repository import Place, Progress, Repository, place_of
@@ -267,6 +267,8 @@ def test_killed_at_any_line_no_backup_is_broken_and_again_is_done(tmp_path):
             assert {place for place in (A, B, C) if repository.has(place)} == left
             assert repository.collect(VOLUME) == []
             assert len(files(repository)) == len(left) + len(repository.chunks(VOLUME)), files(repository)
+            assert [repository.remove(place) for place in sorted(left, key=str)][-1] == []
+            assert [path.name for path in root.iterdir()] == [LOCK]
             if ended:
                 break
         assert after > 5

@@ -94,10 +94,13 @@ class DirectoryObjects:
             os.close(fd)
 
     def sweep(self, prefix: str) -> None:
-        """As `ObjectStore.sweep`."""
+        """As `ObjectStore.sweep`: unfinished files, and the folders that a killed removal left empty."""
         with self._errors(f"tidy {prefix}"):
-            for path in list((self.root / prefix).rglob(f".*{UNFINISHED}")):
-                self.delete(str(path.relative_to(self.root)))
+            for folder, _, files in os.walk(self.root / prefix, topdown=False, onerror=_unless_gone):
+                for file in files:
+                    if file.startswith(".") and file.endswith(UNFINISHED):
+                        (Path(folder) / file).unlink(missing_ok=True)
+                _removed(Path(folder))
 
     @contextlib.contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
