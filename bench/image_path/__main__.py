@@ -107,7 +107,7 @@ def _ways(label: str) -> list[str]:
 
 def _median(costs: list[Cost]) -> Cost:
     names = Cost.__struct_fields__
-    return Cost(**{name: statistics.median(getattr(cost, name) for cost in costs) for name in names})
+    return Cost(**{name: statistics.median_low(getattr(cost, name) for cost in costs) for name in names})
 
 
 def _job(memory: Path, url: str, label: str, verified: bool) -> Job:

@@ -2,8 +2,8 @@
 
     python -m bench.image_path.ways WAY '{"url": …, "image": …, "disk_format": …, "directory": …, "hash": …}'
 
-Wall and CPU are counted from the moment everything is imported. `written` are the bytes that the kernel counts as this
-process's and its children's block output, `memory` the largest resident size of any of them.
+Wall and CPU are counted from the moment a service would stand ready. `written` are the bytes that the kernel counts as
+this process's and its children's block output, `memory` the largest resident size of any of them.
 """
 
 import contextlib
@@ -32,6 +32,8 @@ _PIECE = 1 << 20
 _GLANCE = {"auth_url": None, "endpoint_override": None, "cafile": None, "timeout": 60, "region_name": None}
 _QEMU = {"vhd": "vpc"}
 
+Way = Callable[[], None]
+
 
 class Job(msgspec.Struct):
     """One image into `directory`. `hash` is its sha512, or empty where nothing is verified."""
@@ -53,29 +55,46 @@ class Cost(msgspec.Struct):
     memory: int
 
 
-def ours(job: Job) -> None:
+def ours(job: Job) -> Way:
     """This project's rung 4 on the directory backend."""
-    with _prepared(job) as (driver, volume, prepared):
-        driver.copy_image_to_volume(volume, "image", lambda target: prepared.fill(target, _untold))
+    service = _service(job)
+
+    def run() -> None:
+        with _prepared(job, *service) as (driver, volume, prepared):
+            driver.copy_image_to_volume(volume, "image", lambda target: prepared.fill(target, _untold))
+
+    return run
 
 
-def adopted(job: Job) -> None:
+def adopted(job: Job) -> Way:
     """The same, where the volume stands on the image's own file (`image_adopt`)."""
-    with _prepared(job) as (driver, volume, prepared):
-        file = AdoptedFile(prepared.facts.virtual_size, prepared.facts.file_size)
-        driver.adopt_image(volume, "image", file, lambda target: prepared.fetch(target, _untold))
+    service = _service(job)
+
+    def run() -> None:
+        with _prepared(job, *service) as (driver, volume, prepared):
+            file = AdoptedFile(prepared.facts.virtual_size, prepared.facts.file_size)
+            driver.adopt_image(volume, "image", file, lambda target: prepared.fetch(target, _untold))
+
+    return run
 
 
 def _untold(done: int, total: int | None) -> None:
     """Nobody is told of the progress."""
 
 
-@contextlib.contextmanager
-def _prepared(job: Job) -> Iterator[tuple[DirectoryDriver, Volume, PreparedImage]]:
+def _service(job: Job) -> tuple[DirectoryDriver, GlanceCatalog, Path]:
+    """What a service has had since it was started: its driver, its image service, its directory for spools."""
     data = Path(job.directory, "data")
     config.prepare_data_dir(data)
-    settings = config.load(data)
-    driver = open_driver(settings.backends[0])
+    driver = open_driver(config.load(data).backends[0])
+    assert isinstance(driver, DirectoryDriver)
+    return driver, GlanceCatalog({**_GLANCE, "endpoint_override": job.url}), data / "spool"
+
+
+@contextlib.contextmanager
+def _prepared(
+    job: Job, driver: DirectoryDriver, catalog: GlanceCatalog, spool: Path
+) -> Iterator[tuple[DirectoryDriver, Volume, PreparedImage]]:
     volume = Volume(
         id="00000000-0000-4000-8000-00000000cafe", project_id="p", user_id="u", size=5, status="creating", created_at=""
     )
@@ -87,10 +106,8 @@ def _prepared(job: Job) -> Iterator[tuple[DirectoryDriver, Volume, PreparedImage
         os_hash_algo="sha512" if job.hash else None,
         os_hash_value=job.hash or None,
     )
-    assert isinstance(driver, DirectoryDriver)
     driver.create_volume(volume)
-    catalog = GlanceCatalog({**_GLANCE, "endpoint_override": job.url})
-    with prepare(catalog, image, spool_dir=data / "spool", volume_size=5, report=_untold) as prepared:
+    with prepare(catalog, image, spool_dir=spool, volume_size=5, report=_untold) as prepared:
         yield driver, volume, prepared
 
 
@@ -139,13 +156,14 @@ def write_floor(job: Job) -> None:
     os.fdatasync(target)
 
 
-WAYS: dict[str, Callable[[Job], None]] = {
+WAYS: dict[str, Callable[[Job], Way]] = {
     "ours": ours,
     "adopted": adopted,
-    "cinder": cinder,
-    "read_floor": read_floor,
-    "write_floor": write_floor,
+    "cinder": lambda job: lambda: cinder(job),
+    "read_floor": lambda job: lambda: read_floor(job),
+    "write_floor": lambda job: lambda: write_floor(job),
 }
+"""Each gets ready, and returns what is measured."""
 
 
 def _address(job: Job) -> str:
@@ -161,9 +179,10 @@ def _sync(path: Path) -> None:
 def main() -> None:
     """Run one way, and print its cost."""
     job = msgspec.json.decode(sys.argv[2], type=Job)
+    run = WAYS[sys.argv[1]](job)
     before = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     began = time.perf_counter()
-    WAYS[sys.argv[1]](job)
+    run()
     wall = time.perf_counter() - began
     after = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu = sum(a.ru_utime + a.ru_stime - b.ru_utime - b.ru_stime for a, b in zip(after, before, strict=True))

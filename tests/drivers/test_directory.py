@@ -351,6 +351,37 @@ def test_a_qcow2_image_is_stood_on(xfs: Path, tmp_path: Path, options: list[str]
     driver.close()
 
 
+@pytest.mark.parametrize("options", [[], ["-c"]], ids=["plain", "zlib"])
+@pytest.mark.parametrize("filesystem", ["ext4", "xfs"])
+def test_a_qcow2_image_that_is_stood_on_becomes_a_raw_file(
+    xfs: Path, tmp_path: Path, options: list[str], filesystem: str
+) -> None:
+    directory = xfs / f"settled{len(options)}" if filesystem == "xfs" else tmp_path
+    driver = opened(directory)
+    path = image_file(directory, *options)
+    first, second, third = a_volume(1), a_volume(2), a_volume(1)
+    for volume in (first, second):
+        driver.clone_image(volume, an_image(), str(path))
+        assert driver.adopted_below(volume) == first.storage_name
+    assert list(driver.list_adopted()) == [first.storage_name]
+    write(driver, second, 9, 4)
+    driver.delete_volume(first)
+    driver.settle_image(first.storage_name)
+    assert list(driver.list_adopted()) == []
+    assert driver.adopted_below(second) is None
+    (base,) = bases(driver)
+    assert sorted(one.name for one in driver._store.home(base).iterdir()) == ["disk", "record.json", "users"]
+    assert driver._store.get(base).format == "raw"
+    driver.clone_image(third, an_image(), str(path))
+    assert bases(driver) == [base]
+    require(driver, second, {0: 3, 127: 4, 4: 9}, 2)
+    require(driver, third, {0: 3, 127: 4}, 1)
+    driver.delete_volume(second)
+    driver.delete_volume(third)
+    assert left(driver) == []
+    driver.close()
+
+
 def test_another_state_of_an_image_is_another_base(driver: DirectoryDriver, tmp_path: Path) -> None:
     path = image_file(tmp_path)
     driver.clone_image(a_volume(), an_image(), str(path))

@@ -99,6 +99,27 @@ def test_a_cached_image_is_adopted_once_for_all(make_cloud, tmp_path):
         assert all(content(cloud, cloud.volume(one.id)) == DISK for one in made)
 
 
+def test_a_qcow2_image_that_lies_here_is_settled_once_for_all_that_stand_on_it(make_cloud, tmp_path):
+    cloud = make_cloud(adopt=False)
+    image = add_image(cloud, tmp_path)
+    cloud.images.add(image, b"", path=tmp_path / "made")
+    assert cloud.backend.copies.take("another project", "another copy")
+    with cloud.running():
+        first, second = (cloud.made(size=1, image_ref=ID) for _ in range(2))
+        assert kinds(cloud, second) == [("create_volume", "succeeded")]
+        deadline = time.monotonic() + 30
+        while (settling := cloud.operations(first.id)[0]).state != "stalled":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert (settling.kind, settling.message) == ("settle_image", "Other copies of this backend go first.")
+        assert settling.bytes_done == 0
+        assert examine(cloud.settings, cloud.database) == []
+        cloud.backend.copies.give_back("another copy")
+        settled_all(cloud, first)
+        settled_all(cloud, second)
+        assert not cloud.images.opened
+
+
 def test_what_cannot_be_adopted_is_converted_and_says_why(make_cloud, tmp_path):
     cloud = make_cloud()
     image = add_image(cloud, tmp_path)

@@ -42,7 +42,7 @@ ALL: list[Create | Verb | Upload | Undone | Together | Failing] = [
     Create("backup", "sim", PAYLOAD_SHA, lambda w, b: {"backup_id": b.backup}),
     Create("backup-dir", "dir", PAYLOAD_SHA, lambda w, b: {"backup_id": b.backup}),
     Create("driver_clone", "cloning", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}),
-    Create("driver_clone-dir", "dir", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}),
+    CreateAdopted("driver_clone-dir", "dir", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}),
     Create("image_volume", "sim", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image_volume}),
     Create("cached-fill", "sim", PAYLOAD_SHA, lambda w, b: {"imageRef": w.image()}),
     Create("cached-fill-dir", "dir", PAYLOAD_SHA, lambda w, b: {"imageRef": w.image()}),

@@ -275,6 +275,12 @@ class AdoptsImages(Protocol):
         May be killed, and goes on where it was. The volume may be gone; settled already, or nobody reads it: done.
         """
 
+    def adopted_below(self, volume: Volume) -> str | None:
+        """What `settle_image` takes for the image that this volume stands on; None where it stands on none.
+
+        A driver whose `clone_image` lets volumes stand on the image service's own file tells of that one too.
+        """
+
     def list_adopted(self) -> Iterator[str]:
         """The `storage_name` of every volume that an image was adopted for which is not settled, as `Examinable`
         promises; the volume itself may be gone."""

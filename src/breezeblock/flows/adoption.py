@@ -22,6 +22,8 @@ from breezeblock.model.volume import Volume
 KIND = "settle_image"
 NICE = 19
 LOOK_SECONDS = 0.2
+TELL_SECONDS = 1.0
+"""After how long it is told that other copies go first."""
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
 PASSING = (BackendInUse, BackendOutOfSpace, BackendTransient)
@@ -63,14 +65,20 @@ def why_not(flow: Flow, volume: Volume, prepared: PreparedImage) -> str | None:
 
 
 def request_settling(connection: Connection, flow: Flow, volume: Volume) -> None:
-    """Have the image that was adopted for a volume settled."""
+    """Have the image that a volume stands on settled, unless that is asked for already."""
+    name = flow.driver.adopted_below(volume)
+    if name is None or any(
+        one.flow == KIND and one.arguments["storage_name"] == name
+        for one in operations.pending(connection, flow.backend.slot)
+    ):
+        return
     operations.request_flow(
         connection,
         flow.context,
         KIND,
         operation_id=str(uuid.uuid4()),
         resource=volume,
-        arguments={"volume_id": volume.id, "storage_name": volume.storage_name},
+        arguments={"volume_id": volume.id, "storage_name": name},
     )
 
 
@@ -115,12 +123,24 @@ def settle_patiently(flow: Flow) -> None:
         wait = min(wait * 2, LONGEST_WAIT_SECONDS)
 
 
+def step_aside(flow: Flow) -> None:
+    """Wait while anything else is copied, or waits for that, on this backend: nobody waits for this."""
+    began, told = time.monotonic(), False
+    while flow.backend.copies.are_wanted():
+        if not told and time.monotonic() - began >= TELL_SECONDS:
+            flow.stalled("Other copies of this backend go first.")
+            told = True
+        flow.look()
+        flow.pause(LOOK_SECONDS)
+
+
 def paced(flow: Flow) -> copying.Listener:
     """Tells the progress, and waits where the copies of this backend are limited."""
     told: int | None = None
 
     def tell(done: int, total: int | None) -> None:
         nonlocal told
+        step_aside(flow)
         flow.progress(done, total)
         if told is not None:
             flow.pace(done - told)

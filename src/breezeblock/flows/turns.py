@@ -34,6 +34,11 @@ class CopyTurns:
         with self._lock:
             return flow_id in self._projects
 
+    def are_wanted(self) -> bool:
+        """Whether any flow copies, or is in line for it."""
+        with self._lock:
+            return bool(self._copying or self._waiting)
+
     def give_back(self, flow_id: str) -> bool:
         """End a flow's turn, or take it out of the line; whether another one has got a turn by that."""
         with self._lock:

@@ -21,12 +21,11 @@ from breezeblock.drivers.directory.content import ChainSource, Link, copy_sparse
 from breezeblock.drivers.directory.exporting import Exporting
 from breezeblock.drivers.directory.lineage import DISK, Lineage
 from breezeblock.drivers.directory.qcow2 import write_overlay
-from breezeblock.drivers.directory.store import ADOPTED, Record, Store
+from breezeblock.drivers.directory.store import ADOPTED, ADOPTED_FOR, Record, Store
 from breezeblock.errors import BackendNotFound
 
 KEEP_SECONDS = 2.0
 _OVERLAY = f"{DISK}.over"
-_FOR = "adopted:"
 
 Hold = Callable[[str], AbstractContextManager[None]]
 """Keeps the verbs away from an object."""
@@ -76,7 +75,9 @@ class Adoption:
             os.link(file, path)
             durable.make_directory(path.parent / "users")
 
-        record = Record(name=base, size=size, content=f"{_FOR}{name}", format="qcow2", disk=ADOPTED, adopted=True)
+        record = Record(
+            name=base, size=size, content=f"{ADOPTED_FOR}{name}", format="qcow2", disk=ADOPTED, adopted=True
+        )
         self._lineage.make(record, prepare)
         return base
 
@@ -84,7 +85,7 @@ class Adoption:
         """Have what was adopted for a volume read from raw files of its own, and drop the images. Done already is done; a
         pass that was killed goes on."""
         for record in list(self.unsettled()):
-            if record.content == f"{_FOR}{name}":
+            if record.content == f"{ADOPTED_FOR}{name}":
                 try:
                     self._settle(record, hold)
                 except BackendNotFound:
@@ -151,9 +152,15 @@ class Adoption:
             below |= {record.name for record in records if record.base in below}
         return sorted(name for name in below if name.startswith(("volume-", "snapshot-")))
 
+    def below(self, name: str) -> str | None:
+        """What `settle` takes for the image that a volume stands on, or None where it stands on none."""
+        record = self._store.read(name)
+        base = self._store.read(record.base) if record is not None and record.base is not None else None
+        return base.content.removeprefix(ADOPTED_FOR) if base is not None and base.adopted else None
+
     def names(self) -> Iterator[str]:
         """The volumes that images were adopted for which are not settled."""
-        return (record.content.removeprefix(_FOR) for record in self.unsettled())
+        return (record.content.removeprefix(ADOPTED_FOR) for record in self.unsettled())
 
     def unsettled(self) -> Iterator[Record]:
         """The bases whose adopted file is still there."""

@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ from breezeblock.drivers.directory.qcow2 import Qcow2File, Run
 from breezeblock.errors import DriverError
 
 COPY_BYTES = 4 << 20
+SYNC_BYTES = 16 << 20
+"""As much is written before the kernel is told to put it on the disk."""
 CANNOT_SHARE = frozenset({errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 
 
@@ -228,9 +231,11 @@ class RawTarget:
         self._fd = os.open(path, os.O_RDWR)
         self._reading = threading.Lock()
         self._closed = False
+        self._syncing = _Syncing(self._fd)
 
     def close(self) -> None:
         """Give the file back without syncing it."""
+        self._syncing.close()
         with self._reading:
             self._closed = True
             os.close(self._fd)
@@ -248,6 +253,7 @@ class RawTarget:
             raise DriverError(f"Bytes {offset} to {offset + len(data)} are outside of a volume of {self.size} bytes.")
         with durable.storage_errors("write a volume"):
             durable.write_all(self._fd, data, offset)
+        self._syncing.written(offset, len(data))
 
     def keep(self, note: bytes) -> None:
         """Put what is written on the disk, then the note."""
@@ -263,3 +269,30 @@ class RawTarget:
                 raise DriverError(f"What filled a volume of {self.size} bytes wrote {length} bytes.")
             os.ftruncate(self._fd, self.size)
             os.fsync(self._fd)
+
+
+class _Syncing:
+    """Has the kernel put a file on the disk while it is written, in a thread of its own, so that little is left for the end."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._begin = self._end = self._written = 0
+        self._thread: ThreadPoolExecutor | None = None
+        self._pending: Future[None] | None = None
+
+    def written(self, offset: int, length: int) -> None:
+        """Count bytes; what has come together goes to the disk unless the last part is still on its way."""
+        if not self._written:
+            self._begin, self._end = offset, offset + length
+        self._begin, self._end = min(self._begin, offset), max(self._end, offset + length)
+        self._written += length
+        if self._written < SYNC_BYTES or (self._pending is not None and not self._pending.done()):
+            return
+        self._thread = self._thread or ThreadPoolExecutor(1, "begin-sync")
+        self._pending = self._thread.submit(durable.begin_sync, self._fd, self._begin, self._end - self._begin)
+        self._written = 0
+
+    def close(self) -> None:
+        """The file is about to be closed."""
+        if self._thread is not None:
+            self._thread.shutdown()

@@ -303,6 +303,11 @@ class DirectoryDriver:
         with self._settling.hold(storage_name):
             self._adoption.settle(storage_name, self._held.hold)
 
+    def adopted_below(self, volume: Volume) -> str | None:
+        """As the record of its base says."""
+        with durable.storage_errors("look at a volume"):
+            return self._adoption.below(volume.storage_name)
+
     def list_adopted(self) -> Iterator[str]:
         """As the records of the bases say."""
         return self._adoption.names()

@@ -2,6 +2,7 @@
 
 A raw image becomes a volume that shares its blocks. A qcow2 image becomes a hidden base, one for all volumes of that
 image, and the volume an empty overlay of it; the image service never changes the file in place, so a hard link will do.
+Such a base is an adopted one (`adoption`): it is turned into a raw file of the storage's own when there is time for that.
 Whoever calls has inspected the header; what this driver cannot read back by itself is declined all the same.
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path
 from breezeblock.drivers.directory import durable, reflink
 from breezeblock.drivers.directory.lineage import DISK, Lineage, grow
 from breezeblock.drivers.directory.qcow2 import Qcow2File
-from breezeblock.drivers.directory.store import Record, Store
+from breezeblock.drivers.directory.store import ADOPTED, ADOPTED_FOR, Record, Store
 from breezeblock.errors import BackendNotFound, BackendOutOfSpace, DriverError, NotSupportedByBackend
 from breezeblock.model.image import Image
 from breezeblock.model.volume import Volume
@@ -61,7 +62,7 @@ def _share_raw(lineage: Lineage, volume: Volume, file: Path, content: str) -> No
 
 def _stand_on_base(store: Store, lineage: Lineage, volume: Volume, image: Image, file: Path, content: str) -> None:
     for last in (False, True):
-        base = _base_of(store, lineage, image, file, volume.size_bytes)
+        base = _base_of(store, lineage, volume, image, file)
         try:
             lineage.stand_on(base, volume.storage_name, content, volume.size_bytes)
         except BackendNotFound:
@@ -72,8 +73,8 @@ def _stand_on_base(store: Store, lineage: Lineage, volume: Volume, image: Image,
             return
 
 
-def _base_of(store: Store, lineage: Lineage, image: Image, file: Path, room: int) -> str:
-    base = base_name(image)
+def _base_of(store: Store, lineage: Lineage, volume: Volume, image: Image, file: Path) -> str:
+    base, room = base_name(image), volume.size_bytes
     record = store.read(base)
     if record is not None:
         _refuse_larger(record.size, room)
@@ -89,7 +90,8 @@ def _base_of(store: Store, lineage: Lineage, image: Image, file: Path, room: int
             durable.sync_file(path)
         durable.make_directory(path.parent / "users")
 
-    lineage.make(Record(name=base, size=size, content=f"image:{image.id}", format="qcow2", disk=DISK), prepare)
+    content = f"{ADOPTED_FOR}{volume.storage_name}"
+    lineage.make(Record(name=base, size=size, content=content, format="qcow2", disk=ADOPTED, adopted=True), prepare)
     return base
 
 

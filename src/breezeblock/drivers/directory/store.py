@@ -27,7 +27,9 @@ RECORD = "record.json"
 LANDING = "landing"
 """The file that the content of a hydrating volume comes into."""
 ADOPTED = "adopted"
-"""The file of a base that was somebody else's image, until a raw one of our own has taken its place."""
+ADOPTED_FOR = "adopted:"
+"""The file of a base that was somebody else's image, until a raw one of our own has taken its place; what the record of such a base
+has as its content, before the name of the volume it was adopted for."""
 UNMANAGED = "unmanaged"
 """The folder of files that belong to nobody: what was unmanaged, and what an administrator puts there."""
 FOLDERS = ("volumes", "snapshots", "bases", "tmp", UNMANAGED)

@@ -1,6 +1,6 @@
 """Rung 1: the driver makes the volume of the image by itself, in constant time."""
 
-from breezeblock.drivers.contract import ClonesImages
+from breezeblock.drivers.contract import AdoptsImages, ClonesImages
 from breezeblock.errors import NotSupportedByBackend
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Declined, Made
@@ -33,4 +33,7 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
         update, cloned = driver.clone_image(volume, image, str(path) if path else None)
     except NotSupportedByBackend as error:
         return Declined(error.message)
-    return Made(model_update=update or {}) if cloned else Declined("the driver did not clone this image")
+    if not cloned:
+        return Declined("the driver did not clone this image")
+    on_image = isinstance(driver, AdoptsImages) and driver.adopted_below(volume) is not None
+    return Made(model_update=update or {}, adopted=on_image)

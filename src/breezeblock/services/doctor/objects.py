@@ -158,7 +158,7 @@ def _adopted(picture: Picture, storage: Storage) -> Iterator[Finding]:
     rows = {volume.storage_name: volume.id for volume in picture.rows.volumes}
     for name in sorted(storage.adopted):
         volume_id = rows.get(name) or name.removeprefix("volume-")
-        if volume_id not in picture.busy:
+        if not picture.busy & {name, volume_id}:
             yield Finding(
                 kind="adoption_without_flow",
                 resource="volume",
