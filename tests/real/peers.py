@@ -31,7 +31,13 @@ key_repository = {state}/fernet-keys
 key_repository = {state}/fernet-keys
 [credential]
 key_repository = {state}/credential-keys
+[identity]
+password_hash_rounds = 4
+[cache]
+enabled = true
+backend = dogpile.cache.memory
 """
+"""Passwords of throwaway users need no costly hash; one process serves, so that what it keeps in memory is true."""
 
 GLANCE_CONF = """
 [DEFAULT]
@@ -100,7 +106,7 @@ GUNICORN_CONF = """
 wsgi_app = "{application}"
 bind = "127.0.0.1:{port}"
 worker_class = "gthread"
-threads = 8
+threads = {threads}
 control_socket_disable = True
 """
 
@@ -115,7 +121,9 @@ class Peers:
     def start_keystone(self, port: int) -> Server:
         """Start Keystone on a loopback port; the API is under /v3, the first user is admin in project admin."""
         conf = self._configure("keystone.conf", KEYSTONE_CONF)
-        server = self._serve("keystone.wsgi.api:application", port, {"OS_KEYSTONE_CONFIG_FILES": str(conf)})
+        env = {"OS_KEYSTONE_CONFIG_FILES": str(conf)}
+        # Keystone reads before it writes in one transaction; two at once on SQLite: "database is locked", a 500
+        server = self._serve("keystone.wsgi.api:application", port, env, threads=1)
         server.wait_for(f"http://127.0.0.1:{port}/v3")
         return server
 
@@ -158,11 +166,13 @@ class Peers:
         path.write_text(template.format(state=self._state, venv=self._venv, password=PASSWORD, auth_url=auth_url))
         return path
 
-    def _serve(self, application: str, port: int, env: Mapping[str, str]) -> Server:
+    def _serve(self, application: str, port: int, env: Mapping[str, str], threads: int = 8) -> Server:
         """Under gunicorn, told by a file: both services read the command line as their own."""
         home = self._state / application.partition(".")[0].partition(":")[0]
         home.mkdir(exist_ok=True)
-        (home / "gunicorn.conf.py").write_text(GUNICORN_CONF.format(application=application, port=port))
+        (home / "gunicorn.conf.py").write_text(
+            GUNICORN_CONF.format(application=application, port=port, threads=threads)
+        )
         return Server([self._venv / "bin" / "gunicorn"], self._state / f"{home.name}.log", env=env, cwd=home)
 
     def _run(self, program: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> None:
