@@ -99,9 +99,11 @@ def test_restore(live):
     answer = live.post(path, {"restore": {"name": "mine"}}).json["restore"]
     assert (answer["backup_id"], answer["volume_name"]) == (backup, "mine")
     assert settled(live, "volumes", answer["volume_id"])["metadata"] == {"src_backup_id": backup}
+    assert settled(live, "backups", backup)["status"] == "available"
     answer = live.post(path, {"restore": None})
     assert (answer.status_code, answer.json["restore"]["volume_name"]) == (202, f"restore_backup_{backup}")
     settled(live, "volumes", answer.json["restore"]["volume_id"])
+    assert settled(live, "backups", backup)["status"] == "available"
     assert live.post(path, {"restore": {"volume_id": volume}}).status_code == 202
     assert settled(live, "volumes", volume)["status"] == "available"
     assert settled(live, "backups", backup)["status"] == "available"

@@ -27,6 +27,13 @@ def test_version_documents_need_no_authentication(api_as, path, status):
     assert set(version) == {"id", "status", "version", "min_version", "updated", "links", "media-types"}
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+def test_no_id_is_not_found(api, method):
+    """A client that puts an empty id into its path asks for nothing that is there (Tempest does)."""
+    answer = api.call(method, "/v3/volumes/", {})
+    assert (answer.status_code, *fault(answer)[:2]) == (404, "itemNotFound", 404)
+
+
 def test_links_go_where_the_request_came_to(api):
     answer = api.get("/v3", version=None, protocol="https", host="cinder.example")
     assert answer.json["versions"][0]["links"][1]["href"] == "https://cinder.example/v3/"
@@ -96,7 +103,7 @@ def test_every_path_with_project_and_without(api):
         shown = api.get(f"{prefix}/volumes/{volume}").json["volume"]
         assert shown["links"][0]["href"].endswith(f"{prefix}/volumes/{volume}")
         assert shown["links"][1]["href"].endswith(f"{prefix.removeprefix('/v3')}/volumes/{volume}")
-        assert api.get(f"{prefix}/volumes/").json["volumes"][0]["id"] == volume
+        assert api.get(f"{prefix}/volumes").json["volumes"][0]["id"] == volume
 
 
 @pytest.mark.parametrize(

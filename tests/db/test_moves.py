@@ -35,7 +35,7 @@ def test_a_move_sets_the_status_and_remembers_the_last(database):
 
 def test_an_illegal_move_changes_nothing_and_names_the_legal_starts(database):
     with database.begin() as connection:
-        with pytest.raises(InvalidState, match="must be creating, downloading, but is available"):
+        with pytest.raises(InvalidState, match="must be creating, downloading, restoring-backup, but is available"):
             moves.move(connection, "volume", "v", "create_done", size=99)
         assert volumes.get(connection, "v").size == 1
 

@@ -4,6 +4,7 @@ import base64
 import errno
 import hashlib
 import random
+import threading
 import time
 import uuid
 
@@ -22,6 +23,7 @@ from breezeblock.errors import InvalidInput, InvalidState, NotFound, OverQuota
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.flows import backup_content
 from breezeblock.flows.backup_content import by_cell, data_runs, open_store
+from breezeblock.flows.sources import backup as source
 from breezeblock.services import attachments, backup_records, backups
 from breezeblock.services import snapshots as snapshot_services
 from breezeblock.services import volumes as volume_services
@@ -226,6 +228,31 @@ def test_a_restored_volume_has_the_name_that_was_asked_for(cloud):
         _, made = backups.restore_backup(cloud.database, cloud.settings, cloud.images, MEMBER, backup.id, name=name)
         assert made.name == expected
         assert cloud.settled(made.id).state == "succeeded"
+
+
+@pytest.mark.parametrize("harm", [False, True])
+def test_a_restore_into_a_new_volume_is_seen_of_both_until_it_has_ended(cloud, monkeypatch, harm):
+    volume = cloud.made(size=1)
+    write(cloud, volume, *PIECES[:1])
+    backup = backed_up(cloud, volume)
+    if harm:
+        for name in repository(cloud).chunks(volume.id):
+            (cloud.settings.data_dir / "backups" / name).unlink()
+    looked, copy_in = threading.Event(), source.copy_in
+
+    def wait(*arguments):
+        assert looked.wait(30)
+        copy_in(*arguments)
+
+    monkeypatch.setattr(source, "copy_in", wait)
+    _, made = backups.restore_backup(cloud.database, cloud.settings, cloud.images, MEMBER, backup.id)
+    assert (row(cloud, backup).status, cloud.volume(made.id).status) == ("restoring", "restoring-backup")
+    with pytest.raises(InvalidState, match="Backup status must be available"):
+        backups.restore_backup(cloud.database, cloud.settings, cloud.images, MEMBER, backup.id)
+    looked.set()
+    cloud.settled(made.id)
+    assert row(cloud, backup).status == "available"
+    assert cloud.volume(made.id).status == ("error" if harm else "available")
 
 
 def test_restores_that_cannot_be(cloud):

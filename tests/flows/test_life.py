@@ -3,12 +3,14 @@
 import os
 import re
 import time
+import uuid
 
 import pytest
 
 from breezeblock.db import attachments as attachment_rows
 from breezeblock.db import backups as backup_rows
 from breezeblock.db import moves, qos_specs, quotas, volume_types, volumes
+from breezeblock.drivers.conformance.clients import open_through
 from breezeblock.errors import InvalidInput, InvalidState, NotFound, OverQuota
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.flows import replicas
@@ -229,6 +231,31 @@ def test_attach_and_detach(cloud):
     assert attachments.delete_attachment(cloud.database, MEMBER, attachment.id) == []
     assert cloud.volume(volume.id).status == "available"
     assert delete(cloud, volume).state == "succeeded"
+
+
+def test_a_shared_volume_stays_connected_until_its_last_attachment_goes(cloud):
+    """Also where two attachments are of one host, which has one connection for both; a snapshot is taken under them."""
+    with cloud.database.begin() as connection:
+        specs = {"multiattach": "<is> True"}
+        volume_types.insert(connection, VolumeType(id="s", name="shared", extra_specs=specs, created_at=clock.now()))
+    volume = cloud.made(size=1, volume_type="shared")
+    made = []
+    for host, server in (("here", uuid.uuid4()), ("here", uuid.uuid4()), ("there", uuid.uuid4())):
+        wanted = {"volume_id": volume.id, "instance_uuid": str(server), "connector": {"host": host}}
+        made.append(attachments.create_attachment(cloud.database, MEMBER, **wanted))
+        attachments.complete(cloud.database, MEMBER, made[-1].id)
+    with open_through(made[1].connection_info) as client:
+        attachments.delete_attachment(cloud.database, MEMBER, made[0].id)
+        client.write({0: b"kept"})
+        kept = snap(cloud, volume, force=True)
+        attachments.delete_attachment(cloud.database, MEMBER, made[2].id)
+        client.write({0: b"more"})
+        assert client.read(4, 0) == b"more"
+    assert cloud.volume(volume.id).status == "in-use"
+    assert attachments.delete_attachment(cloud.database, MEMBER, made[1].id) == []
+    assert cloud.volume(volume.id).status == "available"
+    assert read(cloud, volume, 4) == b"more"
+    assert read(cloud, cloud.made(snapshot_id=kept.id), 4) == b"kept"
 
 
 def test_a_connect_that_breaks_leaves_no_export(cloud, monkeypatch):

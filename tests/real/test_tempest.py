@@ -25,6 +25,11 @@ EXCUSED = {
 }
 """Reasons for which tests are skipped, and why that is right."""
 
+IMPOSSIBLE = {
+    "cinder_tempest_plugin.api.volume.test_volume_backup.VolumesBackupsTest.test_incremental_backup": "Service: compute",
+}
+"""Tests that boot a server without looking whether there is a compute service, as they fail on Cinder too; and how."""
+
 CHOSEN = os.environ.get("BREEZEBLOCK_TEMPEST")
 SELECTION = (r"^tempest\.api\.volume\.", r"^cinder_tempest_plugin\.api\.", r"^cinder_tempest_plugin\.rbac\.")
 
@@ -43,7 +48,11 @@ def test_whatever_passes_on_cinder_passes_here(cloud: Cloud, tmp_path: Path) -> 
         backend_names="first,second",
     )
     found = tempest.run(CHOSEN) if CHOSEN else tempest.run(*SELECTION)
-    failed = {name: answer.reason for name, answer in found.items() if answer.outcome in {"fail", "uxsuccess"}}
+    failed = {
+        name: answer.reason
+        for name, answer in found.items()
+        if answer.outcome in {"fail", "uxsuccess"} and IMPOSSIBLE.get(name, name) not in answer.reason
+    }
     skipped = {name: answer.reason for name, answer in found.items() if answer.outcome == "skip"}
     for name, reason in skipped.items():
         print(f"skipped {name}: {reason.splitlines()[-1] if reason else ''}")

@@ -32,7 +32,6 @@ def make_app(settings: Settings, database: Database, catalog: ImageCatalog) -> "
         streams=BoundedSemaphore(max(1, int(settings.api_threads) // 2)),
     )
     app: falcon.App[Any, Any] = falcon.App(middleware=[RequestIds()])
-    app.req_options.strip_url_path_trailing_slash = True
     faults.install(app)
     _add(app, "/v3", parts, Resource, routes.VOLUME_ROUTES)
     _add(app, "/v3/{project_id}", parts, Resource, routes.VOLUME_ROUTES)
@@ -41,7 +40,8 @@ def make_app(settings: Settings, database: Database, catalog: ImageCatalog) -> "
         _add(app, "/image/v2", parts, UnversionedResource, routes.IMAGE_ROUTES)
         public |= routes.PUBLIC_IMAGE_ROUTES
     for path, handler in public.items():
-        app.add_route(path, PublicResource(parts, handler))
+        for spelling in dict.fromkeys((path, path.rstrip("/") + "/")):
+            app.add_route(spelling, PublicResource(parts, handler))
     return authentication.wrap(app)
 
 

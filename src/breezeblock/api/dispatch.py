@@ -68,6 +68,8 @@ class Resource:
 
     def answer(self, request: falcon.Request, response: falcon.Response, **path: str) -> None:
         """Find the route and have it answered."""
+        if request.path.endswith("/"):
+            raise NotFound  # an empty id, as Cinder's routes take it
         parts = self._parts
         try:
             request_id = str(request.context["request_id"])

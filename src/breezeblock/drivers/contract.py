@@ -39,6 +39,11 @@ Connector = dict[str, Any]
 """What a host says of itself to be connected: host, ip, initiator, nqn, …"""
 
 
+def who_connects(connector: Connector) -> str:
+    """What connectors are told apart by: the name of their host, or else its initiator."""
+    return str(connector.get("host") or connector.get("initiator") or "unknown")
+
+
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a driver can do beyond the required verbs. The conformance suite checks each claim."""
 
@@ -49,6 +54,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     online_extend: bool = False
     """A volume may grow while it is attached."""
     multiattach: bool = False
+    """Several connectors may write to a volume at once, and each reads what another has flushed."""
     thin: bool = True
     thick: bool = False
     shared: bool = False
@@ -187,7 +193,10 @@ class Driver(Protocol):
         """Export the volume if it is not, and say how `connector` opens it."""
 
     def terminate_connection(self, volume: Volume, connector: Connector | None) -> None:
-        """Withdraw the export for this connector, or for all (None). Not exported is done."""
+        """Withdraw the export for this connector, or for all (None). Not exported is done.
+
+        Whoever else is connected stays so, under a driver that claims `multiattach`.
+        """
 
     def ensure_export(self, volume: Volume) -> None:
         """Called at start for each attached volume: the export is there again, clients that are connected stay so."""

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from breezeblock.db import attach_status, attachments, outbox, qos_specs, volume_types, volumes
+from breezeblock.drivers.contract import who_connects
 from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.model import clock
@@ -117,14 +118,18 @@ def _tell(flow: Flow, connection: Connection, event: str, attachment: Attachment
 
 @flow("disconnect_volume", abandon=abandon_disconnect)
 def disconnect_volume(flow: Flow) -> None:
-    """Withdraw the export unless another attachment needs it, and drop the attachment."""
+    """Withdraw the export unless another attachment needs it, and drop the attachment.
+
+    The storage is not asked where another attachment is of the same host: it has one connection for both.
+    """
     with flow.backend.database.read() as connection:
         attachment = attachments.find(connection, flow.arguments["attachment_id"])
         if attachment is None:
             return
         volume = volumes.get(connection, attachment.volume_id)
         others = connected_beside(connection, attachment)
-    if attachment.connection_info is not None:
+    hosts = {who_connects(one.connector or {}) for one in others}
+    if attachment.connection_info is not None and who_connects(attachment.connector or {}) not in hosts:
         with flow.explained("terminate_connection", still_connected=len(others)):
             flow.driver.terminate_connection(volume, attachment.connector if others else None)
     with flow.ending() as connection:

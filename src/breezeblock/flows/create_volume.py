@@ -14,7 +14,7 @@ import msgspec
 from breezeblock import killpoints
 from breezeblock.db import moves, operations, outbox, volumes
 from breezeblock.errors import DriverError, KeyManagerError
-from breezeblock.flows import adoption, encrypting, image_cache, reschedule
+from breezeblock.flows import adoption, encrypting, image_cache, reschedule, restore_backup
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.flows.made import Made
 from breezeblock.flows.sources import backup, image, raw, replica, snapshot, volume
@@ -49,6 +49,7 @@ def abandon(flow: Flow, error: BaseException) -> None:
         message += f" What was made of it could not be removed: {left.message}"
     with flow.ending(state_after(error), message) as connection:
         moves.try_move(connection, "volume", volume.id, "create_failed")
+        restore_backup.end_restore(connection, volume)
         outbox.volume_event(connection, "create.error", volume, flow.id, error=message)
         image_cache.stop_unwanted(connection, flow)
 
@@ -81,6 +82,7 @@ def publish(flow: Flow, volume: Volume, made: Made) -> None:
     now = clock.now()
     with flow.ending() as connection:
         moves.move(connection, "volume", volume.id, "create_done", launched_at=now, **changes)
+        restore_backup.end_restore(connection, volume)
         made_volume = msgspec.structs.replace(volume, status="available", launched_at=now, **changes)
         outbox.volume_event(connection, "create.end", made_volume, flow.id)
         if made.adopted:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from breezeblock.db import attachments, image_cache, moves, outbox, snapshots, volumes
 from breezeblock.drivers.contract import Replicates
 from breezeblock.errors import BackendInUse
-from breezeblock.flows import encrypting, hydrate
+from breezeblock.flows import encrypting, hydrate, restore_backup
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.flows.replicas import being_refreshed
 from breezeblock.flows.upload_image import being_uploaded
@@ -59,6 +59,7 @@ def delete_volume(flow: Flow) -> None:
             snapshots.remove(connection, snapshot.id)
         image_cache.remove(connection, volume_id)
         volumes.remove(connection, volume_id)
+        restore_backup.end_restore(connection, volume)
         outbox.volume_event(connection, "delete.end", volume, flow.id)
         if dying:
             outbox.end_open(connection, flow.id, "end")  # snapshots that went by themselves tell it themselves

@@ -1,10 +1,13 @@
 """Restore a backup into a volume that is there."""
 
+from sqlalchemy.engine import Connection
+
 from breezeblock.db import backups, moves, operations, outbox, volumes
 from breezeblock.flows import encrypting
 from breezeblock.flows.backup_content import copy_in
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.model.backup import Backup
+from breezeblock.model.volume import Volume
 
 
 def abandon_restore(flow: Flow, error: BaseException) -> None:
@@ -41,6 +44,13 @@ def restore_backup(flow: Flow) -> None:
         )  # unless an administrator has set another status
         outbox.backup_event(connection, "restore.end", backup, flow.id, status="available")
         operations.wake_waiting(connection, flow.id)
+
+
+def end_restore(connection: Connection, volume: Volume) -> None:
+    """The volume that a backup is restored into by its create is there, has failed or is gone: the backup is free again."""
+    backup = backups.find(connection, volume.backup_id) if volume.backup_id else None
+    if backup is not None and backup.restore_volume_id == volume.id:
+        moves.try_move(connection, "backup", backup.id, "restore_done")
 
 
 def restored_metadata(backup: Backup, volume_id: str, metadata: dict[str, str]) -> dict[str, str]:

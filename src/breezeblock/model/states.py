@@ -43,8 +43,8 @@ STRANDED = {
 
 VOLUME_MOVES: dict[str, Move] = {
     "download": _move("creating downloading", "downloading"),
-    "create_done": _move("creating downloading", "available"),
-    "create_failed": _move("creating downloading", "error"),
+    "create_done": _move("creating downloading restoring-backup", "available"),
+    "create_failed": _move("creating downloading restoring-backup", "error"),
     "delete": _move("available error error_restoring error_extending error_managing", "deleting"),
     "force_delete": _move("*", "deleting"),
     "delete_failed": _move("deleting", "error_deleting"),

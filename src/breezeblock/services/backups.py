@@ -1,5 +1,6 @@
 """Use cases of backups: make, restore, change, delete, set a status by hand."""
 
+import functools
 import uuid
 
 import msgspec
@@ -163,7 +164,8 @@ def restore_backup(
             backup = _restorable(connection, context, backup_id)
         name = f"restore_backup_{backup_id}" if name is None else name
         wanted = CreateVolume(backup_id=backup_id, name=name, description="auto-created_from_restore_from_backup")
-        return backup, create_volume(database, settings, catalog, context, wanted)
+        begin = functools.partial(_begin_restore, backup)
+        return backup, create_volume(database, settings, catalog, context, wanted, admitted=begin)
     with database.begin() as connection:
         backup = _restorable(connection, context, backup_id)
         volume = volumes.get(connection, volume_id, context.own_project)
@@ -175,11 +177,15 @@ def restore_backup(
             )
         _check_encryption(backup, volume)
         require_hydrated(connection, volume_id)
-        moves.move(connection, "backup", backup_id, "restore", restore_volume_id=volume_id)
-        moves.move(connection, "volume", volume_id, "restore")
+        _begin_restore(backup, connection, volume)
         there = msgspec.structs.replace(backup, host=volume.backend)  # the worker that owns the volume does it
         _request(connection, context, "restore_backup", there, "restore.start", volume_id=volume_id)
     return backup, volume
+
+
+def _begin_restore(backup: Backup, connection: Connection, volume: Volume) -> None:
+    moves.move(connection, "backup", backup.id, "restore", restore_volume_id=volume.id)
+    moves.move(connection, "volume", volume.id, "restore")
 
 
 def _restorable(connection: Connection, context: RequestContext, backup_id: str) -> Backup:

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections.abc import Callable
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -76,19 +77,21 @@ def create_volume(
     context: RequestContext,
     request: CreateVolume,
     idempotency_key: str | None = None,
+    admitted: Callable[[Connection, Volume], None] | None = None,
 ) -> Volume:
     """Admit a volume and have it made: row, event and flow request commit together. Returns it in `creating`,
     or in `error` where no backend can take it.
 
     Mirrors POST /v3/volumes of Cinder. On a service's first start it waits for the first report of a worker. A request
-    repeated with its `idempotency_key` returns the volume that the first one made, as it is now.
+    repeated with its `idempotency_key` returns the volume that the first one made, as it is now. `admitted` is called in
+    the transaction of a volume that a backend takes.
     Raises the errors of `sources`, `OverQuota`, `NoBackendYet`, `InvalidInput`, `Conflict`.
     """
     image = _image_of(catalog, context, request)
     deadline = time.monotonic() + FIRST_REPORT_SECONDS
     while True:
         try:
-            return _create(database, settings, context, request, image, idempotency_key)
+            return _create(database, settings, context, request, image, idempotency_key, admitted)
         except NoBackendYet:
             if time.monotonic() > deadline:
                 raise
@@ -102,6 +105,7 @@ def _create(
     request: CreateVolume,
     image: Image | None,
     key: str | None,
+    admitted: Callable[[Connection, Volume], None] | None,
 ) -> Volume:
     with database.begin() as connection:
         take_turn(connection)  # before the source is looked at: what deletes it takes its turn too
@@ -110,6 +114,8 @@ def _create(
             if first is not None:
                 return volumes.get(connection, first)
         volume = request_volume(connection, settings, context, request, image)
+        if admitted is not None and volume.status != "error":
+            admitted(connection, volume)
         if key is not None:
             idempotency.keep(connection, context.project_id, key, request, volume.id)
     return volume

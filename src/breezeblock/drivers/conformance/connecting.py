@@ -1,12 +1,17 @@
 """Rules for connections: a volume that a client can open is one that is not deleted."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
 import pytest
 
+from breezeblock.drivers.conformance.clients import open_through
 from breezeblock.drivers.conformance.storage import (
     CONNECTOR,
     EMPTY,
     FIRST,
     OTHER_CONNECTOR,
+    PIECE,
     Content,
     Rules,
     Storage,
@@ -132,9 +137,7 @@ class ConnectingRules(Rules):
     @about(CLAIMS)
     def test_two_connectors(self, storage: Storage) -> None:
         """Where multiattach is claimed, a volume is in use until the last connector has left it."""
-        if not storage.driver.capabilities.multiattach:
-            pytest.skip("The driver does not claim multiattach.")
-        volume = storage.volume()
+        volume = self._shared(storage)
         storage.driver.initialize_connection(volume, CONNECTOR)
         storage.driver.initialize_connection(volume, OTHER_CONNECTOR)
         storage.driver.terminate_connection(volume, CONNECTOR)
@@ -142,6 +145,58 @@ class ConnectingRules(Rules):
             storage.driver.delete_volume(volume)
         storage.driver.terminate_connection(volume, OTHER_CONNECTOR)
         storage.driver.delete_volume(volume)
+
+    @about(CLAIMS)
+    def test_two_clients_write_at_once(self, storage: Storage) -> None:
+        """Where multiattach is claimed, each of two clients reads what the other flushed; so does a snapshot under both."""
+        volume = self._shared(storage)
+        connections = [storage.driver.initialize_connection(volume, one) for one in (CONNECTOR, OTHER_CONNECTOR)]
+        ours = [
+            {place * PIECE + PIECE * 64 * number: bytes([number + 1]) * PIECE for place in range(64)}
+            for number in (0, 1)
+        ]
+        with open_through(connections[0]) as first, open_through(connections[1]) as second:
+            clients = (first, second)
+            with ThreadPoolExecutor(2) as at_once:
+                list(at_once.map(lambda client, content: client.write(content), clients, ours))
+            for client, theirs in zip(clients, reversed(ours), strict=True):
+                assert all(client.read(len(data), offset) == data for offset, data in theirs.items())
+            snapshot = storage.snapshot(volume)
+            first.write({0: b"1" * 4096})
+            second.write({4096: b"2" * 4096})
+            assert [client.read(8192, 0) for client in clients] == [b"1" * 4096 + b"2" * 4096] * 2
+        storage.require_content(snapshot, ours[0] | ours[1])
+        storage.driver.terminate_connection(volume, None)
+        whole = {0: b"1" * 4096 + b"2" * 4096 + ours[0][0][8192:]}
+        storage.require_content(volume, ours[0] | ours[1] | whole)
+
+    @about(CLAIMS)
+    def test_one_of_two_clients_leaves(self, storage: Storage) -> None:
+        """Where multiattach is claimed, who stays is not cut when another leaves, also after a restart, and may grow."""
+        volume = self._shared(storage)
+        staying = storage.driver.initialize_connection(volume, CONNECTOR)
+        storage.driver.initialize_connection(volume, OTHER_CONNECTOR)
+        with open_through(staying) as client:
+            client.write(WRITTEN)
+            storage.restart().ensure_export(volume)
+            storage.driver.terminate_connection(volume, OTHER_CONNECTOR)
+            storage.driver.terminate_connection(volume, OTHER_CONNECTOR)
+            client.write(WRITTEN_LATER)
+            assert client.read(4096, 0) == WRITTEN_LATER[0]
+        if storage.driver.capabilities.online_extend:
+            storage.driver.extend_volume(volume, 2)
+            volume = with_size(volume, 2)
+            with open_through(storage.driver.initialize_connection(volume, CONNECTOR)) as client:
+                client.write({1 << 30: b"b" * 4096})
+        storage.driver.terminate_connection(volume, CONNECTOR)
+        grown = {1 << 30: b"b" * 4096} if volume.size == 2 else {}
+        storage.require_content(volume, {**WRITTEN_LATER, **grown}, size=volume.size)
+        storage.driver.delete_volume(volume)
+
+    def _shared(self, storage: Storage) -> Volume:
+        if not storage.driver.capabilities.multiattach:
+            pytest.skip("The driver does not claim multiattach.")
+        return msgspec.structs.replace(storage.volume(), multiattach=True)
 
     def _write(self, storage: Storage, volume: Volume, content: Content) -> None:
         write_through(storage.driver.initialize_connection(volume, CONNECTOR), content)

@@ -7,7 +7,7 @@ turn errors of the filesystem into the contract's kinds.
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -28,6 +28,7 @@ from breezeblock.drivers.contract import (
     NbdSource,
     Reference,
     Rewrite,
+    who_connects,
 )
 from breezeblock.drivers.directory import capacity, durable, images, managing, reflink, repair, reverting
 from breezeblock.drivers.directory.adoption import Adoption
@@ -99,6 +100,7 @@ class DirectoryDriver:
             clone_image=True,
             replication=bool(device),
             online_extend=True,
+            multiattach=True,
             thin=True,
             thick=True,
             consistent_group_snapshots=True,
@@ -371,6 +373,8 @@ class DirectoryDriver:
     def initialize_connection(self, volume: Volume, connector: Connector) -> ConnectionInfo:
         """Export the volume over NBD, and tell where."""
         with self._doing("export a volume", volume):
+            connected = self._lineage.current(volume.storage_name).connected
+            self._note_connected(volume, dict.fromkeys((*connected, who_connects(connector))))
             uri = self._export(volume)
         parts = urlsplit(uri)
         data = {
@@ -383,11 +387,20 @@ class DirectoryDriver:
         return {"driver_volume_type": "nbd", "data": data}
 
     def terminate_connection(self, volume: Volume, connector: Connector | None) -> None:
-        """Withdraw the export; clients that are still on are cut."""
+        """Withdraw the export with the last connector; clients that are still on are cut."""
         with self._doing("withdraw an export", volume):
-            self._exporting.withdraw(volume.storage_name)
-            if self._store.read(volume.storage_name) is not None:
-                self._lineage.tidy(self._lineage.current(volume.storage_name))
+            record = self._store.read(volume.storage_name)
+            connected = record.connected if record is not None and connector is not None else ()
+            left = [one for one in connected if connector is None or one != who_connects(connector)]
+            if not left:
+                self._exporting.withdraw(volume.storage_name)
+            if record is not None:
+                self._lineage.tidy(self._note_connected(volume, left))
+
+    def _note_connected(self, volume: Volume, connected: Iterable[str]) -> Record:
+        record = self._lineage.current(volume.storage_name)
+        now = msgspec.structs.replace(record, connected=tuple(connected))
+        return record if now == record else self._store.write(now)
 
     def ensure_export(self, volume: Volume) -> None:
         """Serve the volume if it is not served; clients that are connected stay so."""

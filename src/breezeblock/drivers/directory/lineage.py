@@ -221,7 +221,9 @@ class Lineage:
             os.link(file, path)
             durable.make_directory(path.parent / "users")
 
-        new = msgspec.structs.replace(record, name=base, disk=DISK, content=f"frozen:{record.name}", switching=None)
+        new = msgspec.structs.replace(
+            record, name=base, disk=DISK, content=f"frozen:{record.name}", switching=None, connected=()
+        )
         self.make(new, prepare)
         return base
 

@@ -72,6 +72,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """While it is being filled: the note of the fill up to which the hidden file is on stable storage."""
     switching: Switch | None = None
     hydrating: Hydrating | None = None
+    connected: tuple[str, ...] = ()
+    """Of a volume: who it is exported for, as `who_connects` tells them apart."""
     adopted: bool = False
     """Of a base: whether the file `ADOPTED` is there, and perhaps read by export daemons."""
 

@@ -27,6 +27,7 @@ from breezeblock.drivers.contract import (
     Manageable,
     Reference,
     Rewrite,
+    who_connects,
 )
 from breezeblock.drivers.simulated.faults import Call, Faults, verb
 from breezeblock.drivers.simulated.sparse import SparseFile, open_sparse
@@ -249,7 +250,7 @@ class SimulatedDriver:
     def initialize_connection(self, volume: Volume, connector: Connector) -> ConnectionInfo:
         """A file needs no export; the record notes who uses it, so that deletion is refused also after a restart."""
         record = self.volumes.get(volume.storage_name)
-        users = tuple(dict.fromkeys([*record.exported_to, _who(connector)]))
+        users = tuple(dict.fromkeys([*record.exported_to, who_connects(connector)]))
         if users != record.exported_to:
             self.volumes.put(volume.storage_name, msgspec.structs.replace(record, exported_to=users))
         path = self.volumes.content(volume.storage_name, record)
@@ -261,7 +262,7 @@ class SimulatedDriver:
         record = self.volumes.find(volume.storage_name)
         if record is None:
             return
-        users = tuple(user for user in record.exported_to if connector and user != _who(connector))
+        users = tuple(user for user in record.exported_to if connector and user != who_connects(connector))
         if users != record.exported_to:
             self.volumes.put(volume.storage_name, msgspec.structs.replace(record, exported_to=users))
 
@@ -496,7 +497,3 @@ def _named(reference: Reference) -> str:
 
 def _words(record: Record) -> dict[str, str]:
     return {"pool": record.pool, "made_of": record.made_of}
-
-
-def _who(connector: Connector) -> str:
-    return str(connector.get("host") or connector.get("initiator") or "unknown")
