@@ -79,6 +79,10 @@ class Images:
         changed["os_hash_value"] = hashlib.md5(content).hexdigest()
         return self.add(msgspec.structs.replace(self.images[image_id], **changed), content)
 
+    def describe(self, image_id, properties):
+        image = self.images[image_id]
+        self.images[image_id] = msgspec.structs.replace(image, properties=image.properties | properties)
+
     def discard(self, image_id):
         self.images.pop(image_id, None)
 

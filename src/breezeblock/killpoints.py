@@ -56,7 +56,8 @@ _ACTS = _VERBS | {
     "upload": "an image gets its data",
     "discard": "an image is removed",
     "make_key": "the key of an encrypted volume is made",
-    "copy_key": "the key of an encrypted volume is copied for its backup",
+    "copy_key": "the key of an encrypted volume is copied for its backup or image",
+    "describe": "an image tells which key it is encrypted under",
     "delete_key": "the key of what is gone is forgotten",
 }
 """These, and what flows do beside."""
@@ -132,13 +133,14 @@ POINTS: dict[str, tuple[str, ...]] = {
     "create_backup.undo": (*_around("delete_snapshot", "delete_key"), *REMOVE, *COMMIT),
     "restore_backup": (*_around("copy_image_to_volume"), "between_chunks", *PUBLISH, *COMMIT),
     "upload_image": (
-        *_around("create_snapshot", "upload", "delete_snapshot"),
+        *_around("create_snapshot", "copy_key", "describe", "upload", "delete_snapshot"),
         "between_pieces",
         *PUBLISH,
         *REMOVE,
         *COMMIT,
     ),
-    "upload_image.undo": (*_around("discard", "delete_snapshot"), *REMOVE, *COMMIT),
+    "upload_image.undo": (*_around("discard", "delete_key", "delete_snapshot"), *REMOVE, *COMMIT),
+    "forget_image_key": (*_around("delete_key"), *COMMIT),
     "manage_volume": (*_around("manage_existing"), *PUBLISH, *REMOVE, *COMMIT),
     "manage_volume.undo": (*_around("unmanage"), *COMMIT),
     "manage_snapshot": (*_around("manage_existing_snapshot"), *PUBLISH, *REMOVE, *COMMIT),

@@ -20,6 +20,7 @@ import breezeblock.flows.delete_volume
 import breezeblock.flows.group_snapshots
 import breezeblock.flows.groups
 import breezeblock.flows.image_cache
+import breezeblock.flows.image_keys
 import breezeblock.flows.import_backup
 import breezeblock.flows.manage
 import breezeblock.flows.migrate

@@ -5,7 +5,7 @@ import pytest
 
 from breezeblock.config import DEFAULT_PROJECT
 from breezeblock.context import RequestContext
-from breezeblock.db import tables
+from breezeblock.db import image_keys, tables
 from breezeblock.images.content import open_file
 from breezeblock.images.inspect import inspect
 
@@ -149,9 +149,15 @@ def test_force_may_be_switched_off(api):
     assert "status must be available" in refused(act(api, image_name="x", force=True))
 
 
-def test_an_encrypted_volume(api):
+def test_an_encrypted_volume_goes_as_it_is(api):
     api.insert("volumes", VOLUME, encryption_key_id=VOLUME, host="localhost@one#one")
-    assert "encrypted" in refused(act(api, image_name="x"))
+    for other in ({"disk_format": "qcow2"}, {"container_format": "ami"}):
+        assert "must use 'raw' disk_format and 'bare' container_format" in refused(act(api, image_name="x", **other))
+    assert images(api) == []
+    assert act(api, image_name="x").status_code == 202
+    (image,) = images(api)
+    with api.cloud.database.read() as connection:
+        assert image_keys.find(connection, image.id).project_id == DEFAULT_PROJECT
 
 
 def test_a_volume_larger_than_the_format(api):

@@ -18,7 +18,7 @@ from breezeblock.keys.store import passphrase
 from breezeblock.model import clock
 from breezeblock.model.image import Image
 from breezeblock.model.volume_type import VolumeType
-from breezeblock.services import backups, encryption, extend, snapshots
+from breezeblock.services import backups, encryption, extend, reimage, snapshots
 from breezeblock.services import volumes as volume_services
 from breezeblock.services.doctor.examine import examine
 from tests import encrypted
@@ -284,11 +284,15 @@ def test_what_cannot_be_encrypted_as_asked(cloud, specs, extra, error, reason):
     assert reason.split(";")[0][-20:] in str(told["reason"]) or reason in str(told["reason"])
 
 
-def test_an_encrypted_image_is_refused(cloud):
-    own = image(cloud, properties={"cinder_encryption_key_id": str(uuid.uuid4())})
+def test_an_image_that_names_a_key_of_others_is_refused(cloud):
+    """The service could read it, and would tell what lies under it to whoever wrote its id into a property."""
+    victim = cloud.made(size=1, volume_type="secret")
+    own = image(cloud, properties={"cinder_encryption_key_id": victim.encryption_key_id})
     for volume_type in ("secret", "__DEFAULT__"):
-        with pytest.raises(InvalidInput, match="encrypted under a key of its own"):
+        with pytest.raises(InvalidInput, match="a key that this service did not make for it"):
             cloud.create(size=1, image_ref=own, volume_type=volume_type)
+    with pytest.raises(InvalidInput, match="did not make for it"):
+        reimage.reimage_volume(cloud.database, cloud.images, MEMBER, victim.id, own)
 
 
 def test_a_failed_create_leaves_no_key(cloud, monkeypatch):

@@ -39,9 +39,15 @@ class Upload:
 class UploadImage(Verb):
     """An image is made of a volume; a volume of that has its content."""
 
+    disk_format = "qcow2"
+
+    def copied(self, world, image):
+        """A volume of the image."""
+        return world.made("volumes", size=1, name=fresh(), imageRef=image, volume_type="plain")
+
     def ask(self, world, base, state):
         state.setdefault("operations", world.count_operations())
-        wanted = {"image_name": f"of-{state['volume']}", "disk_format": "qcow2", "container_format": "bare"}
+        wanted = {"image_name": f"of-{state['volume']}", "disk_format": self.disk_format, "container_format": "bare"}
         body = {"os-volume_upload_image": {**wanted, "force": True}}
         world.client.call("POST", f"/volumes/{state['volume']}/action", body)
 
@@ -49,11 +55,39 @@ class UploadImage(Verb):
         return world.count_operations() > state["operations"]
 
     def outcome(self, world, base, state):
-        image = world.image_of(f"of-{state['volume']}")
-        copy = world.made("volumes", size=1, name=fresh(), imageRef=image, volume_type="plain")
+        copy = self.copied(world, world.image_of(f"of-{state['volume']}"))
         assert world.content(copy) == PAYLOAD_SHA
         world.remove("volumes", copy)
         return super().outcome(world, base, state)
+
+
+class UploadSecret(UploadImage):
+    """An image that is the container; a volume of it is under a key of its own, and the image's key goes with the image."""
+
+    disk_format = "raw"
+
+    def copied(self, world, image):
+        copy = world.made("volumes", size=1, name=fresh(), imageRef=image, volume_type=self.backend)
+        world.delete_image(image)
+        world.settle()
+        return copy
+
+
+class ForgetImageKey(Verb):
+    """The image of an encrypted volume is deleted, and its key with it."""
+
+    def prepare(self, world, base):
+        state = super().prepare(world, base)
+        body = {"os-volume_upload_image": {"image_name": f"of-{state['volume']}"}}
+        world.call("POST", f"/volumes/{state['volume']}/action", body)
+        world.settle()
+        return {**state, "image": world.image_of(f"of-{state['volume']}")}
+
+    def ask(self, world, base, state):
+        world.delete_image(state["image"])
+
+    def is_asked(self, world, base, state):
+        return not world.has_image(state["image"])
 
 
 class LiveUpload(Attached, UploadImage):

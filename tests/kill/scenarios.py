@@ -8,7 +8,7 @@ from tests.kill.attached import LiveExtend, LiveSnapshot, PurgeOrphan, Reconcile
 from tests.kill.backups import DeleteIncremental, ImportBackup, IncrementalBackup, LiveBackup, RefusedImport
 from tests.kill.creates import Create, CreateAdopted, CreateLazily, of_cached_image
 from tests.kill.groups import GROUPS, Failing
-from tests.kill.images import Evict, LiveUpload, Prefetch, Together, Upload, UploadImage
+from tests.kill.images import Evict, ForgetImageKey, LiveUpload, Prefetch, Together, Upload, UploadImage, UploadSecret
 from tests.kill.managing import MANAGING
 from tests.kill.moving import MOVING
 from tests.kill.undone import UNDONE, Undone
@@ -110,6 +110,8 @@ ALL: list[Create | Verb | Upload | Undone | Together | Failing] = [
     Create("download-secret-dir", "secret-dir", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}),
     Create("reschedule-secret", "secret-pair", None, lambda w, b: {}),
     Create("undo-secret", "secret-broken", None, lambda w, b: {}, outcomes=("error",)),
+    UploadSecret("upload_image-secret", "secret"),
+    ForgetImageKey("forget_image_key", "secret"),
     Delete("delete-secret", "secret"),
     CreateBackup("create_backup-secret", "secret"),
     DeleteBackup("delete_backup-secret", "secret"),

@@ -3,7 +3,7 @@
 from breezeblock.errors import BreezeblockError, ServiceUnavailable
 from tests.kill.base import is_gone
 from tests.kill.creates import Create
-from tests.kill.images import LiveUpload
+from tests.kill.images import LiveUpload, UploadSecret
 from tests.kill.verbs import (
     Connect,
     CreateBackup,
@@ -101,6 +101,7 @@ UNDONE: list[Create | Undone] = [
     Undone("undo-reimage", "copy_image_to_volume", Reimage("", "weak"), "error"),
     Undone("undo-revert", "revert_to_snapshot", Revert("", "weak"), "error"),
     Undone("undo-upload", "open_volume", LiveUpload("", "weak"), "in-use"),
+    Undone("undo-upload-secret", "open_volume", UploadSecret("", "secret-weak"), "available"),
     Undone("undo-connect", "initialize_connection", Connect("", "weak"), "error_attaching", "attachments"),
     Undone("undo-disconnect", "terminate_connection", Disconnect("", "weak"), "error_detaching", "attachments"),
     Undone("undo-refresh", "update_replica", RefreshReplica("", "weak"), "error", "replication"),

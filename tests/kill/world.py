@@ -53,7 +53,8 @@ FAILING = (
 """The verbs that fail on the backend `weak` while a scenario wants them to."""
 
 FAILURES = 20
-SECONDS = 60
+SECONDS = 180
+"""An image of an encrypted volume is a GiB, hashed when it comes and when it is read."""
 LOOK_SECONDS = 0.02
 CONF = """
 [DEFAULT]
@@ -328,6 +329,15 @@ class World:
         """Give an image its data. Raises `ServiceUnavailable` when the API dies over it."""
         self._images("PUT", f"/{image_id}/file", content, "application/octet-stream")
 
+    def delete_image(self, image_id: str) -> None:
+        """Raises `ServiceUnavailable` when the API dies over it."""
+        self._images("DELETE", f"/{image_id}", b"", "application/json")
+
+    def has_image(self, image_id: str) -> bool:
+        """Whether its row is there."""
+        with self.database.read() as connection:
+            return connection.scalar(sa.select(tables.images.c.id).where(tables.images.c.id == image_id)) is not None
+
     def image_status(self, image_id: str) -> str:
         """The status of an image, from its row."""
         with self.database.read() as connection:
@@ -455,6 +465,7 @@ class World:
             held = set()
             for table in (tables.volumes, tables.backups):
                 held |= set(connection.scalars(sa.select(table.c.encryption_key_id).where(table.c.status != "error")))
+            held |= set(connection.scalars(sa.select(tables.image_keys.c.encryption_key_id)))
         for name, driver in self.drivers.items():
             there = set(driver.list_objects())
             found += [f"{name} has {one}, which no row knows" for one in sorted(there - known[name])]

@@ -116,6 +116,9 @@ class FileCatalog:
     def upload(self, context: RequestContext, image_id: str, pieces: Iterable[bytes]) -> Image:
         raise NotImplementedError
 
+    def describe(self, image_id: str, properties: dict[str, str]) -> None:
+        raise NotImplementedError
+
     def discard(self, image_id: str) -> None:
         raise NotImplementedError
 

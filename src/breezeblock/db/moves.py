@@ -61,6 +61,8 @@ def move(connection: Connection, noun: str, resource_id: str, move: str, to: str
 
 def strand(connection: Connection, noun: str, resource_id: str) -> bool:
     """Take a resource out of a passing status whose flow can neither end nor be undone; False when it is in none."""
+    if noun not in _MACHINES:
+        return False
     table, _ = _MACHINES[noun]
     status = connection.execute(sa.select(table.c.status).where(table.c.id == resource_id)).scalar_one_or_none()
     end = STRANDED.get(status or "")

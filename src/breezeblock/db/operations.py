@@ -15,6 +15,7 @@ from breezeblock.model import clock, flows
 from breezeblock.model.backup import Backup
 from breezeblock.model.group import Group
 from breezeblock.model.group_snapshot import GroupSnapshot
+from breezeblock.model.image import ImageKey
 from breezeblock.model.operation import Answer, Operation
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
@@ -26,12 +27,19 @@ _checkpoints = tables.flow_checkpoints
 
 
 Resource = Volume | Snapshot | Backup | Group | GroupSnapshot
-"""What an operation is about."""
+"""What an operation is about, and has a status. There are those about the key of an image, too."""
 
-_NOUNS = {Volume: "volume", Snapshot: "snapshot", Backup: "backup", Group: "group", GroupSnapshot: "group_snapshot"}
+_NOUNS = {
+    Volume: "volume",
+    Snapshot: "snapshot",
+    Backup: "backup",
+    Group: "group",
+    GroupSnapshot: "group_snapshot",
+    ImageKey: "image",
+}
 
 
-def noun_of(resource: Resource) -> str:
+def noun_of(resource: Resource | ImageKey) -> str:
     """What a resource is called in operations, moves and findings."""
     return _NOUNS[type(resource)]
 
@@ -66,7 +74,7 @@ class Waits(msgspec.Struct, frozen=True):
     cancelled: frozenset[str]
 
 
-def _slot_of(resource: Resource) -> sa.ColumnElement[str]:
+def _slot_of(resource: Resource | ImageKey) -> sa.ColumnElement[str]:
     """The slot that runs the flows of a resource: `host@backend#NUMBER`, the same for a volume, its snapshots and backups.
 
     Volumes are spread over the slots that the backend's workers have taken so far; until then all are #0's.
@@ -93,7 +101,7 @@ def request_flow(
     flow: str,
     *,
     operation_id: str,
-    resource: Resource,
+    resource: Resource | ImageKey,
     arguments: dict[str, Any],
     answers: list[Answer] | None = None,
 ) -> Operation:

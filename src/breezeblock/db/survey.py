@@ -16,6 +16,7 @@ from breezeblock.model.attachment import Attachment
 from breezeblock.model.backup import Backup
 from breezeblock.model.group import Group
 from breezeblock.model.group_snapshot import GroupSnapshot
+from breezeblock.model.image import ImageKey
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
 
@@ -52,6 +53,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     group_snapshots: list[GroupSnapshot]
     attachments: list[Attachment]
     cache_entries: list[CacheEntry]
+    image_keys: list[ImageKey]
     images: dict[str, str]
     """Status by id."""
     requests: list[FlowRequest]
@@ -79,6 +81,7 @@ def take(database: Database, since: str) -> Survey:
             group_snapshots=records.fetch_all(connection, sa.select(tables.group_snapshots), GroupSnapshot),
             attachments=records.fetch_all(connection, sa.select(tables.attachments), Attachment),
             cache_entries=records.fetch_all(connection, sa.select(tables.image_cache_entries), CacheEntry),
+            image_keys=records.fetch_all(connection, sa.select(tables.image_keys), ImageKey),
             images={row.id: row.status for row in connection.execute(sa.select(tables.images))},
             requests=records.fetch_all(connection, sa.select(tables.flow_requests), FlowRequest),
             open_operations=_open_operations(connection),

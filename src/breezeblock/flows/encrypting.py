@@ -4,17 +4,20 @@ that is gone, and its container. Each function leaves a plain volume as it is.""
 from collections.abc import Iterator
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from breezeblock import killpoints
-from breezeblock.db import backups, type_encryptions, volumes
+from breezeblock.db import backups, image_keys, type_encryptions, volumes
 from breezeblock.drivers.contract import BlockTarget, Fill, Rewrite
 from breezeblock.encryption import cipher, luks
+from breezeblock.encryption.held_header import HeldHeader
 from breezeblock.encryption.layer import encrypting
-from breezeblock.errors import KeyManagerError
+from breezeblock.errors import ImageUnacceptable, InvalidInput, KeyManagerError
 from breezeblock.flows.engine import Flow
 from breezeblock.keys.store import name_for, passphrase
 from breezeblock.model.backup import Backup
 from breezeblock.model.encryption import TypeEncryption
+from breezeblock.model.image import KEY_ID, KEY_POLICY, WITH_IMAGE, Image
 from breezeblock.model.volume import Volume
 
 
@@ -58,10 +61,70 @@ def _copy(flow: Flow, backup: Backup, of: str) -> None:
             backups.update(connection, backup.id, encryption_key_id=key_id)
 
 
+def give_image_key(flow: Flow, volume: Volume, image_id: str) -> None:
+    """Keep the volume's key for the image that is made of it, and have the image tell which that is."""
+    if volume.encryption_key_id is None:
+        return
+    killpoints.reached("before_copy_key")
+    key_id = flow.backend.keys.copy(name_for(image_id), volume.encryption_key_id, flow.context.user_id)
+    killpoints.reached("after_copy_key")
+    with flow.saving() as connection:
+        image_keys.update(connection, image_id, key_id)
+    killpoints.reached("before_describe")
+    flow.backend.images.describe(image_id, {KEY_ID: key_id, KEY_POLICY: WITH_IMAGE})
+    killpoints.reached("after_describe")
+
+
 def copy_imported_key(flow: Flow, backup: Backup, key_id: str | None) -> None:
     """Keep the key that a record tells of for the backup that is made of it. Raises `KeyManagerError` if it is gone."""
     if backup.encryption_key_id is not None and key_id is not None:
         _copy(flow, backup, key_id)
+
+
+def key_of_image(connection: Connection, image: Image) -> str | None:
+    """The key of an image that is a LUKS container; None of one that does not say that it is.
+
+    The service reads any key, and properties are its user's to write: so only what this service noted itself counts.
+    Raises `InvalidInput` for an image that names another key, or is not raw.
+    """
+    if image.encryption_key_id is None:
+        return None
+    noted = image_keys.find(connection, image.id)
+    if noted is None or noted.encryption_key_id != image.encryption_key_id:
+        raise InvalidInput(
+            f"Invalid image: Image {image.id} is encrypted under a key that this service did not make for it; no volume "
+            "can be made of it here."
+        )
+    if image.disk_format != "raw":
+        raise InvalidInput(f"Invalid image: Image {image.id} is encrypted and has to be raw, not {image.disk_format}.")
+    return noted.encryption_key_id
+
+
+def filling(flow: Flow, volume: Volume, image: Image, fill: Fill, end: int) -> Fill:
+    """As `inside`, for the content of an image; one that is a container itself is put under the volume's key.
+
+    Raises as `key_of_image`, and `ImageUnacceptable` where the volume is not encrypted or in another way.
+    """
+    with flow.backend.database.read() as connection:
+        key_id = key_of_image(connection, image)
+    if key_id is None:
+        return inside(flow, volume, fill, end)
+    rewrite = rekeying(flow, volume, key_id)
+    if rewrite is None:
+        raise ImageUnacceptable(f"The image {image.id} is encrypted, and the volume is not.")
+    old, wanted = _passphrase(flow, key_id), cipher.master_bytes(_encryption(flow, volume))
+
+    def rekeyed(header: bytes) -> bytes:
+        if len(luks.unlock(header, old)) != wanted:
+            raise ImageUnacceptable("The image is not encrypted in the way of the volume's type.")
+        return rewrite(header)
+
+    def copied(target: BlockTarget) -> None:
+        held = HeldHeader(target)
+        fill(held)
+        held.finish(rekeyed)
+
+    return copied
 
 
 def make_container(flow: Flow, volume: Volume) -> None:

@@ -35,7 +35,7 @@ def reimage_volume(flow: Flow) -> None:
         # of this flow alone: the same image again is written again, for what the volume holds may have changed
         content = f"image:{image.id}:{version_of(image)}:{flow.id}"
         end = prepared.facts.virtual_size
-        fill = encrypting.inside(flow, volume, lambda to: prepared.fill(flow.paced(to), flow.progress), end)
+        fill = encrypting.filling(flow, volume, image, lambda to: prepared.fill(flow.paced(to), flow.progress), end)
         flow.driver.copy_image_to_volume(volume, content, fill)
     told = bootable.handle(flow, image, Made())
     with flow.ending() as connection:

@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from breezeblock import killpoints
-from breezeblock.db import attachments, moves, outbox, tables, volumes
+from breezeblock.db import attachments, image_keys, moves, outbox, tables, volumes
 from breezeblock.errors import BreezeblockError, Conflict, DatabaseUnavailable, ImageUnacceptable, ServiceUnavailable
+from breezeblock.flows import encrypting
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.images.upload import VolumeFile
 from breezeblock.model.image import Image
@@ -29,13 +30,16 @@ _HAS_DATA = {"active", "deactivated"}
 
 
 def abandon(flow: Flow, error: BaseException) -> None:
-    """Remove the image, unless it has all its data, and the moment; the volume is what it was before."""
+    """Remove the image with its key, unless it has all its data, and the moment; the volume is what it was before."""
     message = message_for_user(error)
     with flow.backend.database.read() as connection:
         volume = volumes.find(connection, flow.arguments["volume_id"])
+        key = image_keys.find(connection, flow.arguments["image_id"])
     undo: list[Callable[[], None]] = []
     if not flow.passed("upload"):
         undo.append(lambda: _discard(flow))
+        if key is not None:
+            undo.append(lambda: encrypting.forget_key(flow, key.encryption_key_id))
     moment = moment_of(flow, volume)
     if moment is not None:
         undo.append(lambda: flow.driver.delete_snapshot(moment))
@@ -48,6 +52,8 @@ def abandon(flow: Flow, error: BaseException) -> None:
             log.exception("volume %s: what a failed upload made could not be removed", flow.arguments["volume_id"])
             message += f" Not all that was made could be removed: {left.message}"
     with flow.ending(state_after(error), message) as connection:  # which writes upload.error
+        if not flow.passed("upload"):
+            image_keys.remove(connection, flow.arguments["image_id"])
         release(connection, flow.arguments["volume_id"])
 
 
@@ -77,6 +83,7 @@ def upload_image(flow: Flow) -> None:
             flow.driver.create_snapshot(moment, volume)
         flow.checkpoint("create_snapshot")  # the moment is that of the request, however long the copy has to wait
     if not flow.passed("upload"):
+        encrypting.give_image_key(flow, volume, flow.arguments["image_id"])
         flow.take_copy_turn(volume.project_id)
     flow.step("upload", send, flow, moment or volume)
     if moment is not None:

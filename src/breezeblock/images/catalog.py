@@ -61,5 +61,8 @@ class ImageCatalog(Protocol):
             Whatever `pieces` raises; the image has no data then.
         """
 
+    def describe(self, image_id: str, properties: dict[str, str]) -> None:
+        """Set these properties of an image, by the service's own credentials; others stay."""
+
     def discard(self, image_id: str) -> None:
         """Remove an image whose making came to nothing, protected or not. Gone is done."""

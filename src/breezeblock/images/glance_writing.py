@@ -96,6 +96,12 @@ class GlanceWriting:
             )
         return image
 
+    def describe(self, image_id: str, properties: dict[str, str]) -> None:
+        """Set these properties of an image; others stay."""
+        path = f"/v2/images/{quote(image_id, safe='')}"
+        changes = [{"op": "add", "path": f"/{name}", "value": value} for name, value in properties.items()]
+        self._send("PATCH", path, json=changes, headers=_PATCH)
+
     def discard(self, image_id: str) -> None:
         """Remove an image, protected or not. Gone is done."""
         path = f"/v2/images/{quote(image_id, safe='')}"

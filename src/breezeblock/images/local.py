@@ -16,8 +16,8 @@ import msgspec
 import sqlalchemy as sa
 
 from breezeblock import killpoints
-from breezeblock.context import RequestContext
-from breezeblock.db import images
+from breezeblock.context import RequestContext, admin_context
+from breezeblock.db import image_keys, images
 from breezeblock.db.connect import Database
 from breezeblock.db.images import SORT_KEYS, ImageQuery
 from breezeblock.errors import Conflict, Forbidden, ImageUnacceptable, InvalidInput, NotFound
@@ -171,13 +171,17 @@ class LocalCatalog:
         return self.get(context, image_id)
 
     def delete(self, context: RequestContext, image_id: str) -> None:
-        """Remove an image and its file; volumes made of it stay. Raises `NotFound`; `Forbidden` while it is protected."""
+        """Remove an image and its file, and have its key forgotten; volumes made of it stay.
+
+        Raises `NotFound`; `Forbidden` while it is protected.
+        """
         image = self._own(context, image_id)
         if image.protected:
             raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
         with self._database.begin() as connection:
             if not images.delete(connection, image_id):
                 raise Conflict(f"The image {image_id} was changed by another request; try again.")
+            image_keys.request_forgetting(connection, context, image)
         self._unlink(image_id)
 
     def upload(self, context: RequestContext, image_id: str, pieces: Iterable[bytes]) -> Image:
@@ -208,6 +212,14 @@ class LocalCatalog:
                 with self._database.begin() as connection:
                     images.update(connection, image_id, {"status": "queued"}, status=["saving"])
         return self.get(context, image_id)
+
+    def describe(self, image_id: str, properties: dict[str, str]) -> None:
+        """Set these properties of an image; others stay. Raises `NotFound`, `Conflict`."""
+        image = self.get(admin_context(), image_id)
+        values = {"properties": image.properties | properties, "updated_at": clock.now()}
+        with self._database.begin() as connection:
+            if not images.update(connection, image_id, values, status=[image.status]):
+                raise Conflict(f"The image {image_id} was changed by another request; try again.")
 
     def discard(self, image_id: str) -> None:
         """Remove an image and its file, protected or not, with what is left of an upload. Gone is done."""

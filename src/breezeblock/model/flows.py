@@ -20,6 +20,7 @@ VERSIONS: dict[str, tuple[int, ...]] = {
     "disconnect_volume": (1,),
     "extend_volume": (1,),
     "fill_image_cache": (1,),
+    "forget_image_key": (1,),
     "hydrate_volume": (1,),
     "import_backup": (1,),
     "list_manageable": (1,),

@@ -4,6 +4,12 @@ from typing import Any
 
 import msgspec
 
+KEY_ID = "cinder_encryption_key_id"
+"""The property of an image that is a LUKS container: the id of its own key."""
+KEY_POLICY = "cinder_encryption_key_deletion_policy"
+WITH_IMAGE = "on_image_deletion"
+"""The value of `KEY_POLICY` by which a key goes with its image."""
+
 
 class ImageLocation(msgspec.Struct, frozen=True, kw_only=True):
     """Where an image's bytes lie, as Glance tells those who may know."""
@@ -39,6 +45,11 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str = ""
     updated_at: str = ""
 
+    @property
+    def encryption_key_id(self) -> str | None:
+        """The key that the image says it is encrypted under. Users may write anything there: `ImageKey` knows."""
+        return self.properties.get(KEY_ID)
+
     def volume_metadata(self) -> dict[str, str]:
         """What a volume made of it remembers (Cinder's volume_image_metadata): core fields and all properties."""
         core = {
@@ -52,3 +63,16 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             "size": self.size,
         }
         return {key: str(value) for key, value in core.items() if value is not None} | self.properties
+
+
+class ImageKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The key of an image that this service made of an encrypted volume: one row of the table `image_keys`.
+
+    `id` is the image's. `host` is where the volume was: its backend's worker forgets the key.
+    """
+
+    id: str
+    project_id: str
+    host: str
+    encryption_key_id: str
+    created_at: str

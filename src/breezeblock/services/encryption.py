@@ -9,6 +9,7 @@ from breezeblock.db import type_encryptions
 from breezeblock.db.connect import Database
 from breezeblock.encryption import cipher
 from breezeblock.errors import InvalidInput, InvalidState, NotFound
+from breezeblock.flows import encrypting
 from breezeblock.model import clock
 from breezeblock.model.encryption import TypeEncryption
 from breezeblock.model.image import Image
@@ -70,10 +71,8 @@ def of_new_volume(
         cipher.check(encryption)
         if volume_type.wants("multiattach"):
             raise InvalidState("Invalid volume: Multiattach cannot be used with encrypted volumes.")
-    if image is not None and "cinder_encryption_key_id" in image.properties:
-        raise InvalidInput(
-            f"Image {image.id} is encrypted under a key of its own; volumes cannot be made of such here."
-        )
+    if image is not None:
+        check_image(connection, image, encrypted=encryption is not None)
     if isinstance(source.spec, Raw | FromImage):
         return encryption
     if (encryption is None) != (source.encryption_key_id is None):
@@ -83,6 +82,15 @@ def of_new_volume(
         if not encryption.is_like(of_source):
             raise _incompatible(volume_type, "their types do not encrypt in the same way")
     return encryption
+
+
+def check_image(connection: Connection, image: Image, *, encrypted: bool) -> None:
+    """Raises `InvalidInput` for an encrypted image whose key is not known here, or whose volume would not be encrypted."""
+    if encrypting.key_of_image(connection, image) is not None and not encrypted:
+        raise InvalidInput(
+            f"Invalid input received: Invalid volume_type provided: image {image.id} is encrypted, and the volume's type is "
+            "not; ask for a type that encrypts."
+        )
 
 
 def _incompatible(volume_type: VolumeType, why: str) -> InvalidInput:

@@ -8,6 +8,7 @@ from breezeblock.db.connect import Database
 from breezeblock.encryption.luks import HEADER_BYTES
 from breezeblock.errors import Conflict, InvalidInput, InvalidState
 from breezeblock.images.catalog import ImageCatalog
+from breezeblock.services.encryption import check_image
 from breezeblock.services.hydration import require_hydrated
 from breezeblock.services.volumes import check_image_fits
 
@@ -34,7 +35,9 @@ def reimage_volume(
     allowed = ("available", "error", *(("reserved",) if reserved_too else ()))
     with database.begin() as connection:
         volume = volumes.get(connection, volume_id, context.own_project)
-        check_image_fits(image, volume.size, HEADER_BYTES if volume.encryption_key_id else 0)
+        encrypted = volume.encryption_key_id is not None
+        check_image(connection, image, encrypted=encrypted)
+        check_image_fits(image, volume.size, HEADER_BYTES if encrypted and image.encryption_key_id is None else 0)
         if len(attachments.of_volume(connection, volume_id)) > 1:
             raise Conflict("Cannot re-image a volume which is attached to more than one server.")
         require_hydrated(connection, volume_id)

@@ -7,12 +7,14 @@ import msgspec
 
 from breezeblock.config import Settings
 from breezeblock.context import RequestContext
-from breezeblock.db import moves, operations, outbox, volume_types, volumes
+from breezeblock.db import image_keys, moves, operations, outbox, volume_types, volumes
 from breezeblock.db.connect import Database
 from breezeblock.errors import BreezeblockError, InvalidInput, InvalidState, ServiceUnavailable
 from breezeblock.images.catalog import ImageCatalog
 from breezeblock.images.upload import MOST_BYTES, WRITERS
-from breezeblock.model.image import Image
+from breezeblock.keys.store import name_for
+from breezeblock.model import clock
+from breezeblock.model.image import Image, ImageKey
 from breezeblock.model.volume import Volume
 from breezeblock.model.volume_type import VolumeType
 from breezeblock.services.hydration import require_hydrated
@@ -80,8 +82,11 @@ def _check(volume: Volume, request: UploadImage, force: bool) -> None:
     allowed = ("available", "in-use") if force else ("available",)
     if volume.status not in allowed:
         raise InvalidState(f"Invalid volume: Volume {volume.id} status must be {' or '.join(allowed)}.")
-    if volume.encryption_key_id is not None:
-        raise InvalidInput(f"Volume {volume.id} is encrypted, and encrypted volumes cannot be uploaded yet.")
+    if volume.encryption_key_id is not None and (request.disk_format, request.container_format) != ("raw", "bare"):
+        raise InvalidInput(
+            "An encrypted volume uploaded as an image must use 'raw' disk_format and 'bare' container_format, which are the "
+            "defaults for these options."
+        )
     if request.container_format == "compressed":
         raise InvalidInput("The container_format compressed is not written; a vmdk image is compressed by itself.")
     if request.disk_format not in WRITERS:
@@ -117,6 +122,8 @@ def _begin(database: Database, context: RequestContext, volume_id: str, image: I
         in_use = volume.previous_status == "in-use"
         if in_use and not force:
             raise InvalidState(f"Invalid volume: Volume {volume_id} status must be available.")
+        if volume.encryption_key_id is not None:
+            image_keys.insert(connection, _key_of(volume, image))
         operation_id = str(uuid.uuid4())
         outbox.volume_event(connection, "upload.start", volume, operation_id, image_id=image.id)
         operations.request_flow(
@@ -133,3 +140,14 @@ def _begin(database: Database, context: RequestContext, volume_id: str, image: I
         )
         kind = volume_types.find(connection, volume.volume_type_id) if volume.volume_type_id else None
     return Uploading(volume=volume, volume_type=kind, image=image)
+
+
+def _key_of(volume: Volume, image: Image) -> ImageKey:
+    """The note of the key that the image will have; the worker makes it."""
+    return ImageKey(
+        id=image.id,
+        project_id=volume.project_id,
+        host=str(volume.host),
+        encryption_key_id=name_for(image.id),
+        created_at=clock.now(),
+    )

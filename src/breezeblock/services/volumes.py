@@ -225,7 +225,7 @@ def _settle(
         if encryption:
             raise InvalidInput("Invalid input received: Multiattach cannot be used with encrypted volumes.")
     if image:
-        check_image_fits(image, size, HEADER_BYTES if encryption else 0)
+        check_image_fits(image, size, HEADER_BYTES if encryption and image.encryption_key_id is None else 0)
     spec = source.spec
     replicated = volume_type.wants("replication_enabled")
     volume_id = str(uuid.uuid4())

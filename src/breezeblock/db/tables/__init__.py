@@ -6,7 +6,7 @@ from breezeblock.db.tables.events import deliveries, events
 from breezeblock.db.tables.flows import flow_checkpoints, flow_requests, idempotency_keys, operations
 from breezeblock.db.tables.group_types import group_types
 from breezeblock.db.tables.groups import group_snapshots, groups
-from breezeblock.db.tables.images import image_cache_entries, images, verified_images
+from breezeblock.db.tables.images import image_cache_entries, image_keys, images, verified_images
 from breezeblock.db.tables.qos_specs import qos_specs
 from breezeblock.db.tables.quotas import quota_classes, quotas
 from breezeblock.db.tables.resources import attachments, backups, snapshots, volumes
@@ -33,6 +33,7 @@ __all__ = [
     "groups",
     "idempotency_keys",
     "image_cache_entries",
+    "image_keys",
     "images",
     "metadata",
     "operations",

@@ -28,6 +28,17 @@ verified_images = sa.Table(
     text("verified_at", required=True),
 )
 
+image_keys = sa.Table(
+    "image_keys",
+    metadata,
+    id_column(),
+    text("project_id", required=True),
+    text("host", required=True),
+    text("encryption_key_id", required=True),
+    text("created_at", required=True),
+)
+"""What `model.image.ImageKey` tells."""
+
 images = sa.Table(
     "images",
     metadata,

@@ -5,7 +5,7 @@ import msgspec
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Made
 from breezeblock.flows.verification import required
-from breezeblock.model.image import Image
+from breezeblock.model.image import KEY_ID, KEY_POLICY, Image
 
 
 def handle(flow: Flow, image: Image, made: Made) -> Made:
@@ -14,7 +14,8 @@ def handle(flow: Flow, image: Image, made: Made) -> Made:
     `signature_verified` is told where signatures are verified, as Cinder tells it: then no rung makes a volume of a signed
     image without.
     """
-    metadata = {key: value for key, value in image.volume_metadata().items() if key != "signature_verified"}
+    left_out = ("signature_verified", KEY_ID, KEY_POLICY)  # the volume has a key of its own
+    metadata = {key: value for key, value in image.volume_metadata().items() if key not in left_out}
     if flow.backend.settings.verify_glance_signatures == "enabled":
         metadata["signature_verified"] = str(required(flow.backend.settings, image) is not None)
     with flow.explained("bootable", image=image.id) as result:

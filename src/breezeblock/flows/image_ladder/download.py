@@ -57,7 +57,8 @@ def show_downloading(flow: Flow, volume: Volume, image: Image) -> None:
 
 def copy_in(flow: Flow, volume: Volume, prepared: PreparedImage) -> Made:
     """As `climb`, for an image that is ready; also used for the volume of a cache entry."""
-    header = HEADER_BYTES if volume.encryption_key_id is not None else 0
+    encrypts = volume.encryption_key_id is not None and prepared.image.encryption_key_id is None
+    header = HEADER_BYTES if encrypts else 0
     needed = -(-(prepared.facts.virtual_size + header) // (1 << 30))
     small = msgspec.structs.replace(volume, size=min(volume.size, max(1, needed)))
     update = flow.driver.create_volume(small) or {}
@@ -68,9 +69,10 @@ def copy_in(flow: Flow, volume: Volume, prepared: PreparedImage) -> Made:
         if small.size < volume.size:
             flow.driver.extend_volume(small, volume.size)
         return Made(model_update=update, adopted=True)
-    fill = encrypting.inside(
+    fill = encrypting.filling(
         flow,
         volume,
+        prepared.image,
         lambda target: prepared.fill(flow.paced(target), flow.progress),
         prepared.facts.virtual_size,
     )

@@ -16,6 +16,7 @@ from breezeblock.db import (
     group_snapshots,
     groups,
     image_cache,
+    image_keys,
     images,
     moves,
     operations,
@@ -185,6 +186,15 @@ class Fixer:
             image_cache.remove(connection, finding.details["volume_id"])
         return "dropped the cache entry"
 
+    def forget_image_key(self, finding: Finding) -> str:
+        """Have the key of an image that is gone forgotten."""
+        with self._database.begin() as connection:
+            key = image_keys.find(connection, finding.id)
+            if key is None:
+                return CHANGED
+            image_keys.request(connection, self._hands.context, key)
+        return "requested that its key is forgotten"
+
     def settle_image(self, finding: Finding) -> str:
         """Have the image that a volume was made on turned into something of the storage's own."""
         with self._database.begin() as connection:
@@ -311,4 +321,5 @@ FIXES: dict[str, Callable[[Fixer, Finding], str]] = {
     "cache_without_volume": Fixer.drop_cache_entry,
     "cache_without_fill": Fixer.drop_cache_entry,
     "adoption_without_flow": Fixer.settle_image,
+    "left_image_key": Fixer.forget_image_key,
 }

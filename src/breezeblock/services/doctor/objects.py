@@ -174,10 +174,11 @@ def _keys(picture: Picture) -> Iterator[Finding]:
     if picture.keys is None:
         return
     rows: list[Volume | Backup] = [*picture.rows.volumes, *picture.rows.backups]
-    known = {one.encryption_key_id for one in rows} | {name_for(one) for one in picture.busy}
+    known = {one.encryption_key_id for one in (*rows, *picture.rows.image_keys)}
+    known |= {name_for(one) for one in picture.busy}
     for key_id in sorted(picture.keys - known):
         yield Finding(
-            kind="orphan_key", resource="key", id=key_id, wrong="is the key of no volume and no backup", fix=None
+            kind="orphan_key", resource="key", id=key_id, wrong="is the key of no volume, backup or image", fix=None
         )
     for row in rows:
         noun, backend = ("volume", row.backend) if isinstance(row, Volume) else ("backup", row.host)
@@ -199,6 +200,15 @@ def _images(picture: Picture) -> Iterator[Finding]:
     if picture.image_files is None:
         return
     status = picture.rows.images
+    for key in picture.rows.image_keys:
+        if key.id not in status and key.id not in picture.busy:
+            yield Finding(
+                kind="left_image_key",
+                resource="image",
+                id=key.id,
+                wrong=f"is gone, and the key {key.encryption_key_id} that it was encrypted under is still kept",
+                fix="forget the key",
+            )
     for name in sorted(picture.image_files):
         if name.endswith(UPLOAD) or status.get(name) in {None, "queued"}:
             yield Finding(
