@@ -31,11 +31,12 @@ test-kill: setup ## kill real processes at every point between two side effects,
 chaos: setup ## random kills under load for SECONDS=60 on each database, then a look at what is left
 	@$(BIN)/python -m scripts.chaos --seconds $(SECONDS) $(ARGS)
 
-test-real: setup ## run the tests against real Keystone, Glance and RabbitMQ, installed by the tests
+test-real: setup ## run the tests against real Keystone, Glance, RabbitMQ and Ceph, installed by the tests
 	@$(BIN)/pytest tests/real $(ARGS)
 
-test-real-smoke: setup ## one tour through real Keystone and Glance, one life of a volume told by real RabbitMQ
-	@$(BIN)/pytest tests/real/test_smoke.py tests/real/test_notifications.py::test_cinders_notifications_in_order $(ARGS)
+test-real-smoke: setup ## one tour through real Keystone and Glance, the RBD driver on a real Ceph, one life of a volume told by real RabbitMQ
+	@$(BIN)/pytest -k "not any_order and not hostile" tests/real/test_smoke.py tests/real/test_rbd_conformance.py \
+		tests/real/test_notifications.py::test_cinders_notifications_in_order $(ARGS)
 
 lint: setup ## check style, types and the floors of the house
 	$(BIN)/ruff check

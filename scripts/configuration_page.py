@@ -7,6 +7,7 @@ from oslo_config import cfg
 
 from breezeblock import config
 from breezeblock.drivers.directory import driver as directory
+from breezeblock.drivers.rbd import driver as rbd
 from breezeblock.drivers.simulated import driver as simulated
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
@@ -95,6 +96,11 @@ def page() -> str:
             ),
             *_section("A backend's section", backend, config.BACKEND_OPTIONS),
             *_section("`volume_driver = directory`", "Volumes are files in a directory.", directory.OPTIONS),
+            *_section(
+                "`volume_driver = rbd`",
+                "Volumes are images in a pool of Ceph; [rbd.md](rbd.md) tells more.",
+                rbd.OPTIONS,
+            ),
             *_section("`volume_driver = simulated`", simulation, simulated.OPTIONS),
         ]
     )

@@ -204,6 +204,23 @@ def start_daemon(argv: Sequence[str], log: Path) -> int:
     return process.pid
 
 
+def start_beside(argv: Sequence[str], pass_fds: Sequence[int]) -> "subprocess.Popen[bytes]":
+    """Start a program of ours that writes to our standard error, and is killed when the calling thread or its process ends.
+
+    The caller waits for its end. Raises `CommandFailed` where it is not there or may not be run.
+    """
+    try:
+        return subprocess.Popen(
+            _wrapped(argv, None),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=pass_fds,
+            env=ENVIRONMENT,
+        )
+    except OSError as error:
+        raise CommandFailed(f"{argv[0]} could not be started: {error}") from error
+
+
 def start_child(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """Start a program of ours that writes to our standard error and is told to end when this process dies; its pid.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.ceph import Ceph
 from tests.openstack_client import OpenStack
 from tests.processes import Server, free_port
 from tests.real import identity, peers
@@ -119,3 +120,10 @@ def openstack(cloud: Cloud) -> OpenStack:
 def other(cloud: Cloud) -> OpenStack:
     """The openstack client as a member of another project."""
     return OpenStack(cloud.clouds_yaml, "other")
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[Ceph]:
+    """A running Ceph with empty pools."""
+    with Ceph() as running:
+        yield running

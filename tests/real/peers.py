@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from breezeblock.drivers.rbd import binding
+from tests.ceph import Ceph
 from tests.processes import Server
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "peers.txt"
@@ -134,6 +136,24 @@ class Peers:
         server.wait_for(f"http://127.0.0.1:{port}/versions")
         return server
 
+    def start_glance_on_ceph(self, port: int, auth_url: str, ceph: Ceph) -> Server:
+        """Start a second Glance beside the first, with the same images, that keeps new ones in the pool `images`."""
+        home = self._state / "glance_on_ceph"
+        (home / "modules").mkdir(parents=True)
+        for name in ("rados", "rbd"):
+            # these two of Debian's modules, and no others
+            (home / "modules" / Path(binding.find(name)).name).symlink_to(binding.find(name))
+        conf = GLANCE_CONF.replace("files:file", "files:file, ceph:rbd").replace(
+            "default_backend = files", "default_backend = ceph"
+        )
+        conf = conf.replace("[DEFAULT]", "[DEFAULT]\nshow_image_direct_url = true\nshow_multiple_locations = true")
+        conf += f"[ceph]\nrbd_store_pool = images\nrbd_store_user = glance\nrbd_store_ceph_conf = {ceph.conf}\n"
+        self._configure("glance_on_ceph/glance-api.conf", conf, auth_url=auth_url)
+        env = {"OS_GLANCE_CONFIG_DIR": str(home), "PYTHONPATH": str(home / "modules")}
+        server = self._serve("glance.wsgi.api:application", port, env, home=home)
+        server.wait_for(f"http://127.0.0.1:{port}/versions")
+        return server
+
     def start_barbican(self, port: int, auth_url: str) -> Server:
         """Start Barbican on a loopback port, with a fresh database; it reads its configuration in its home alone."""
         home, url = self._state / "barbican_application", f"http://127.0.0.1:{port}"
@@ -166,9 +186,11 @@ class Peers:
         path.write_text(template.format(state=self._state, venv=self._venv, password=PASSWORD, auth_url=auth_url))
         return path
 
-    def _serve(self, application: str, port: int, env: Mapping[str, str], threads: int = 8) -> Server:
+    def _serve(
+        self, application: str, port: int, env: Mapping[str, str], threads: int = 8, home: Path | None = None
+    ) -> Server:
         """Under gunicorn, told by a file: both services read the command line as their own."""
-        home = self._state / application.partition(".")[0].partition(":")[0]
+        home = home or self._state / application.partition(".")[0].partition(":")[0]
         home.mkdir(exist_ok=True)
         (home / "gunicorn.conf.py").write_text(
             GUNICORN_CONF.format(application=application, port=port, threads=threads)

@@ -261,7 +261,10 @@ def write_through(connection: ConnectionInfo, content: Content) -> None:
     data = connection["data"]
     uri = next((value for key in ("uri", "url") if isinstance(value := data.get(key), str)), "")
     path = data.get("device_path")
-    if uri.startswith("nbd"):
+    if connection["driver_volume_type"] == "rbd":
+        # as on a host whose ceph.conf and keyring lie where Ceph looks for them, or CEPH_CONF says
+        uri = f"rbd:{data['name']}:id={data['auth_username']}:conf={os.environ.get('CEPH_CONF', '/etc/ceph/ceph.conf')}"
+    if uri.startswith(("nbd", "rbd:")):
         for offset, written in content.items():
             _qemu_write(uri, offset, written)
     elif isinstance(path, str):

@@ -35,11 +35,11 @@ from breezeblock.drivers.directory.adoption import Adoption
 from breezeblock.drivers.directory.bases import Bases
 from breezeblock.drivers.directory.content import ChainSource, RawTarget
 from breezeblock.drivers.directory.exporting import Exporting, Exports, disk_file
-from breezeblock.drivers.directory.held import Held
 from breezeblock.drivers.directory.hydration import Hydration
 from breezeblock.drivers.directory.lineage import DISK, Lineage, empty_disk, grow
 from breezeblock.drivers.directory.replicas import Replicas
 from breezeblock.drivers.directory.store import Record, Store
+from breezeblock.drivers.held import Held
 from breezeblock.errors import BackendInUse, ConfigError, NotSupportedByBackend
 from breezeblock.exports import listing
 from breezeblock.exports.nbd import NbdExports

@@ -5,8 +5,8 @@ from breezeblock.errors import NotSupportedByBackend
 from breezeblock.flows.engine import Flow
 from breezeblock.flows.made import Declined, Made
 from breezeblock.flows.verification import why_unverified
-from breezeblock.images.content import open_file
-from breezeblock.images.inspect import inspect
+from breezeblock.images.content import HEAD_SIZE, open_file
+from breezeblock.images.inspect import inspect, inspect_head, qemu_format
 from breezeblock.model.image import Image
 from breezeblock.model.volume import Volume
 
@@ -19,9 +19,9 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
     if not driver.capabilities.clone_image or not isinstance(driver, ClonesImages):
         return Declined("the driver clones no images")
     path = flow.backend.images.local_path(image.id)
+    if reason := why_unverified(flow, image):
+        return Declined(reason)
     if path is not None:
-        if reason := why_unverified(flow, image):
-            return Declined(reason)
         with open_file(path) as content:
             inspect(
                 content,
@@ -35,5 +35,9 @@ def climb(flow: Flow, volume: Volume, image: Image) -> Made | Declined:
         return Declined(error.message)
     if not cloned:
         return Declined("the driver did not clone this image")
+    if path is None and qemu_format(image.disk_format) == "raw":
+        # no header was seen before: what claims to be raw has to be, also where only the storage could look at it
+        with driver.open_volume(volume) as made:
+            inspect_head(made.pread(HEAD_SIZE, 0), image.disk_format or "raw")
     on_image = isinstance(driver, AdoptsImages) and driver.adopted_below(volume) is not None
     return Made(model_update=update or {}, adopted=on_image)

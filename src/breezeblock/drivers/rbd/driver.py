@@ -1,0 +1,488 @@
+"""The RBD driver: volumes are images in a pool of a Ceph cluster, with Cinder's names for them and for their snapshots.
+
+The verbs are in the order of the contract. docs/rbd.md tells what each does on the cluster.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from oslo_config import cfg
+
+from breezeblock.config import BackendSettings
+from breezeblock.drivers.contract import (
+    BlockSource,
+    Capabilities,
+    ConnectionInfo,
+    Connector,
+    Fill,
+    Manageable,
+    Reference,
+    Rewrite,
+)
+from breezeblock.drivers.held import Held
+from breezeblock.drivers.rbd import capacity, images, managing, names
+from breezeblock.drivers.rbd.cluster import Cluster
+from breezeblock.drivers.rbd.connecting import Connections, Credentials
+from breezeblock.drivers.rbd.content import ImageSource, ImageTarget, rewrite_beginning
+from breezeblock.drivers.rbd.store import Info, Record, Store
+from breezeblock.drivers.rbd.wire import Access
+from breezeblock.errors import BackendInUse, BackendNotFound
+from breezeblock.model.image import Image
+from breezeblock.model.pool import Pool
+from breezeblock.model.snapshot import Snapshot
+from breezeblock.model.volume import ModelUpdate, Volume
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+OPTIONS: list[cfg.Opt] = [
+    cfg.StrOpt("rbd_cluster_name", default="ceph", help="Name of the Ceph cluster."),
+    cfg.StrOpt("rbd_pool", default="rbd", help="The pool that the volumes are in."),
+    cfg.StrOpt("rbd_user", help="The cephx user; the name without client."),
+    cfg.StrOpt("rbd_ceph_conf", default="", help="Path of the Ceph configuration. Default: where Ceph looks for it."),
+    cfg.StrOpt(
+        "rbd_keyring_conf",
+        help="Path of a keyring that is told to every host which opens a volume; none by default, since users can read it.",
+    ),
+    cfg.StrOpt("rbd_secret_uuid", help="UUID of the libvirt secret that hosts have the cephx key in."),
+    cfg.BoolOpt(
+        "rbd_flatten_volume_from_snapshot",
+        default=False,
+        help="Copy all that a volume of a snapshot stands on, so that it needs the snapshot no more.",
+    ),
+    cfg.IntOpt(
+        "rbd_max_clone_depth",
+        default=5,
+        min=0,
+        help="Clones of clones that are allowed before one is flattened; 0: every clone is.",
+    ),
+    cfg.IntOpt("rbd_store_chunk_size", default=4, min=1, max=32, help="MiB of the objects that volumes are kept in."),
+    cfg.IntOpt(
+        "rados_connect_timeout",
+        default=-1,
+        help="Seconds that Ceph has to answer in before a call fails; -1: rbd_operation_timeout alone.",
+    ),
+    cfg.IntOpt("rados_connection_retries", default=3, min=1, help="How often a connection is tried."),
+    cfg.IntOpt("rados_connection_interval", default=5, min=0, help="Seconds between these tries."),
+    cfg.IntOpt(
+        "rbd_operation_timeout",
+        default=60,
+        min=1,
+        help="Seconds without a sign from Ceph after which the connection is given up and made anew.",
+    ),
+    cfg.BoolOpt(
+        "report_dynamic_total_capacity",
+        default=True,
+        help="The total capacity is what is used and what is free; else the cluster's, or the pool's quota.",
+    ),
+    cfg.BoolOpt(
+        "rbd_exclusive_cinder_pool",
+        default=True,
+        help="The pool has volumes of this service alone, so that what is provisioned need not be counted there.",
+    ),
+]
+
+
+def open_driver(settings: BackendSettings) -> "RbdDriver":
+    """The driver of one section. Touches nothing yet."""
+    return RbdDriver(settings, settings.read(OPTIONS))
+
+
+class RbdDriver:
+    """One pool of a Ceph cluster."""
+
+    def __init__(self, settings: BackendSettings, options: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._options = options
+        pool: str = options["rbd_pool"]
+        access = Access(
+            conf=options["rbd_ceph_conf"],
+            cluster=options["rbd_cluster_name"],
+            user=options["rbd_user"],
+            pool=pool,
+            timeout=options["rados_connect_timeout"],
+        )
+        self._cluster = Cluster(
+            access,
+            settings.backend,
+            timeout=options["rbd_operation_timeout"],
+            retries=options["rados_connection_retries"],
+            interval=options["rados_connection_interval"],
+        )
+        self._store = Store(self._cluster, pool)
+        credentials = Credentials(
+            cluster_name=options["rbd_cluster_name"],
+            pool=pool,
+            user=options["rbd_user"],
+            secret_uuid=options["rbd_secret_uuid"],
+            keyring_path=options["rbd_keyring_conf"],
+        )
+        self._connections = Connections(self._cluster, credentials)
+        self._held = Held()
+        self._seen: dict[str, str] = {}
+        self.capabilities = Capabilities(
+            clone_image=True,
+            online_extend=True,
+            multiattach=True,
+            consistent_group_snapshots=True,
+            encryption=True,
+        )
+
+    def close(self) -> None:
+        """End the connection to the cluster."""
+        self._cluster.close()
+
+    # setup and capacity
+
+    def check_for_setup_error(self) -> None:
+        """Connect, shut out a former owner that died, and remove what it was removing."""
+        self._cluster.own()
+        self._store.reap_all()
+
+    def get_volume_stats(self) -> list[Pool]:
+        """The one pool, with what Ceph says of its room."""
+        return [capacity.pool(self._settings, self._options, self._cluster, self.capabilities)]
+
+    # volumes
+
+    def create_volume(self, volume: Volume) -> ModelUpdate:
+        """Make an image under another name, and rename it."""
+        with self._doing(volume):
+            if self._store.find(volume.storage_name) is None:
+                self._store.make(volume.storage_name, lambda new: self._create(new, volume, volume.size_bytes, None))
+        return {}
+
+    def _create(self, name: str, volume: Volume, size: int, record: Record | None) -> None:
+        order = (self._options["rbd_store_chunk_size"] * MIB).bit_length() - 1
+        text = None if record is None else record.text()
+        self._cluster.call("create", name, size, order, volume.multiattach, text)
+
+    def delete_volume(self, volume: Volume) -> None:
+        """Hide the image, and remove it; where snapshots or clones of it live on the last of them takes it along."""
+        with self._doing(volume):
+            self._refuse_exported(volume.storage_name)
+            self._store.delete(volume.storage_name)
+
+    def extend_volume(self, volume: Volume, new_size: int) -> None:
+        """Grow the image under whoever has it open."""
+        with self._doing(volume):
+            self._cluster.call("resize", self._store.get(volume.storage_name).name, new_size * GIB)
+
+    # snapshots and clones
+
+    def create_snapshot(self, snapshot: Snapshot, volume: Volume) -> ModelUpdate:
+        """Take a snapshot of the image."""
+        with self._doing(snapshot, volume):
+            if self._store.find_snapshot(snapshot) is None:
+                self._snapshot(snapshot, volume)
+        return {}
+
+    def _snapshot(self, snapshot: Snapshot, volume: Volume) -> None:
+        self._cluster.call("snapshot", self._store.get(volume.storage_name).name, snapshot.storage_name)
+
+    def create_group_snapshot(self, pairs: Sequence[tuple[Snapshot, Volume]]) -> dict[str, ModelUpdate]:
+        """Keep the content of volumes that nobody has open meanwhile. Raises `BackendInUse` while one is exported."""
+        with self._doing(*(thing for pair in pairs for thing in pair)):
+            if all(self._store.find_snapshot(snapshot) is not None for snapshot, _ in pairs):
+                return {}
+            for _, volume in pairs:
+                self._refuse_exported(volume.storage_name)
+            self._delete_snapshots(pairs)
+            try:
+                for snapshot, volume in pairs:
+                    self._snapshot(snapshot, volume)
+            except Exception:
+                self._delete_snapshots(pairs)
+                raise
+        return {}
+
+    def _delete_snapshots(self, pairs: Sequence[tuple[Snapshot, Volume]]) -> None:
+        for snapshot, _ in pairs:
+            self._delete_snapshot(snapshot)
+
+    def delete_snapshot(self, snapshot: Snapshot) -> None:
+        """Remove the snapshot; what clones need of it stays hidden as long as they need it."""
+        with self._doing(snapshot):
+            self._delete_snapshot(snapshot)
+
+    def _delete_snapshot(self, snapshot: Snapshot) -> None:
+        found = self._store.find_snapshot(snapshot)
+        if found is not None:
+            self._store.delete_snapshot(found)
+
+    def revert_to_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
+        """Put a clone of the snapshot in the image's place, in constant time."""
+        with self._doing(volume, snapshot):
+            self._refuse_exported(volume.storage_name)
+            image, found = self._store.get(volume.storage_name), self._store.get_snapshot(snapshot)
+            self._store.refuse_open(image)
+            self._store.discard(image.name)
+            record = Record(content=f"reverted:{snapshot.id}")
+            self._clone(image.name + names.TMP, volume, (found.image, found.name), image.size, record)
+            self._store.replace(image, record)
+
+    def create_volume_from_snapshot(
+        self, volume: Volume, snapshot: Snapshot, *, rewrite: Rewrite | None = None
+    ) -> ModelUpdate:
+        """Clone the snapshot."""
+        record = Record(content=f"snapshot:{snapshot.id}")
+        with self._doing(volume, snapshot):
+            if not self._is_made(volume, record.content):
+                found = self._store.get_snapshot(snapshot)
+                size = max(volume.size_bytes, found.size)
+
+                def build(new: str) -> None:
+                    flatten: bool = self._options["rbd_flatten_volume_from_snapshot"]
+                    self._clone(new, volume, (found.image, found.name), size, record, flatten=flatten)
+                    if rewrite is not None:
+                        rewrite_beginning(self._cluster, new, rewrite)
+
+                self._store.make(volume.storage_name, build)
+        return {}
+
+    def create_cloned_volume(self, volume: Volume, source: Volume, *, rewrite: Rewrite | None = None) -> ModelUpdate:
+        """Clone a snapshot that is taken for this alone."""
+        record = Record(content=f"volume:{source.id}")
+        with self._doing(volume, source):
+            if not self._is_made(volume, record.content):
+                image = self._store.get(source.storage_name)
+                size = max(volume.size_bytes, image.size)
+
+                def build(new: str) -> None:
+                    with self._moment(image, volume) as moment:
+                        self._clone(new, volume, (image.name, moment), size, record)
+                    if rewrite is not None:
+                        rewrite_beginning(self._cluster, new, rewrite)
+
+                self._store.make(volume.storage_name, build)
+        return {}
+
+    @contextlib.contextmanager
+    def _moment(self, image: Info, volume: Volume) -> Iterator[str]:
+        """A snapshot of now, for the block."""
+        moment = names.CLONE + volume.storage_name
+        if moment in dict(image.snapshots):
+            self._cluster.call("remove_snapshot", image.name, moment)  # of a moment that has passed
+        self._cluster.call("snapshot", image.name, moment)
+        try:
+            yield moment
+        finally:
+            self._cluster.call("remove_snapshot", image.name, moment)
+
+    def _clone(
+        self,
+        name: str,
+        volume: Volume,
+        source: tuple[str, str],
+        size: int,
+        record: Record,
+        *,
+        pool: str | None = None,
+        flatten: bool = False,
+    ) -> None:
+        """Make an image of a snapshot (image, snapshot), standing on it unless that would be too deep."""
+        deepest: int = self._options["rbd_max_clone_depth"]
+        too_deep = pool is None and (deepest == 0 or self._cluster.call("depth", source[0]) >= deepest)
+        self._cluster.call("clone", (pool, *source), name, size, volume.multiattach, record.text())
+        if flatten or too_deep:
+            made = self._store.info(name)
+            self._cluster.call("flatten", name)
+            if made is not None:
+                self._store.forget_parent(made)
+
+    def _is_made(self, volume: Volume, content: str) -> bool:
+        """Whether the volume is there with this content; what else lies under its name is removed."""
+        image = self._store.find(volume.storage_name)
+        if image is None:
+            return False
+        if image.read().content == content:
+            self._cluster.call("resize", image.name, volume.size_bytes)
+            return True
+        self._refuse_exported(image.name)
+        self._store.delete(image.name)
+        return False
+
+    def clone_image(self, volume: Volume, image: Image, path: str | None) -> tuple[ModelUpdate, bool]:
+        """Clone the image's snapshot where Glance keeps it in the same cluster."""
+        record = Record(content=f"image:{image.id}:{image.checksum or ''}")
+        with self._doing(volume):
+            if not self._is_made(volume, record.content):
+                place = images.locate(self._cluster, self._store, image, volume.size_bytes)
+
+                def build(new: str) -> None:
+                    source = (place.image, place.snapshot)
+                    self._clone(new, volume, source, volume.size_bytes, record, pool=place.pool)
+
+                self._store.make(volume.storage_name, build)
+        return {}, True
+
+    # content
+
+    def copy_image_to_volume(self, volume: Volume, content: str, fill: Fill) -> None:
+        """Fill another image, once for each `content`, and put it in the volume's place when it is whole."""
+        with self._doing(volume):
+            image = self._store.get(volume.storage_name)
+            if image.read().content == content:
+                self._store.discard(image.name)
+                return
+            self._refuse_exported(image.name)
+            self._store.refuse_open(image)
+            record = Record(content=content)
+            new = image.name + names.TMP
+            kept = self._begin_fill(volume, image, record)
+            try:
+                with ImageTarget(self._cluster, new, self._uri(new), kept, self._noting(new, record)) as target:
+                    fill(target)
+                    target.sync()
+            except Exception:
+                self._store.discard(image.name)
+                raise
+            self._store.replace(image, record)
+
+    def _begin_fill(self, volume: Volume, image: Info, record: Record) -> bytes | None:
+        """Make the image that is filled, unless one of the same content was begun; that one's last note."""
+        begun = self._store.info(image.name + names.TMP)
+        if begun is not None and begun.size == image.size:
+            kept = begun.read()
+            if kept.content == record.content and kept.note is not None:
+                return kept.note
+        self._store.discard(image.name)
+        self._create(image.name + names.TMP, volume, image.size, record)
+        return None
+
+    def _noting(self, name: str, record: Record) -> Callable[[bytes], None]:
+        return lambda note: self._store.note(name, msgspec.structs.replace(record, note=note))
+
+    def _uri(self, image: str) -> str:
+        """As qemu opens it on this machine."""
+        options = {"id": self._options["rbd_user"], "conf": self._options["rbd_ceph_conf"]}
+        return ":".join(
+            [f"rbd:{self._options['rbd_pool']}/{image}", *(f"{key}={value}" for key, value in options.items() if value)]
+        )
+
+    @contextlib.contextmanager
+    def open_volume(self, volume: Volume | Snapshot) -> Iterator[BlockSource]:
+        """Read an image or a snapshot. Raises `BackendInUse` for a volume that is exported."""
+        with self._doing(volume):
+            if isinstance(volume, Snapshot):
+                found = self._store.get_snapshot(volume)
+                source = ImageSource(self._cluster, found.image, found.name)
+            else:
+                self._refuse_exported(volume.storage_name)
+                source = ImageSource(self._cluster, self._store.get(volume.storage_name).name)
+        with source:
+            yield source
+
+    # connections
+
+    def initialize_connection(self, volume: Volume, connector: Connector) -> ConnectionInfo:
+        """Say how the image is opened, and note who was told."""
+        with self._doing(volume):
+            self._store.get(volume.storage_name)
+            return self._connections.add(volume, connector)
+
+    def terminate_connection(self, volume: Volume, connector: Connector | None) -> None:
+        """Forget who was told."""
+        with self._doing(volume):
+            self._connections.remove(volume.storage_name, connector)
+
+    def ensure_export(self, volume: Volume) -> None:
+        """Ceph serves its images always; what is noted may have been lost."""
+        with self._doing(volume):
+            self._store.get(volume.storage_name)
+            self._connections.restore(volume.storage_name)
+
+    def _refuse_exported(self, name: str) -> None:
+        if self._connections.any_of(name):
+            raise BackendInUse(f"{name} is exported to a client; it has to be detached first.")
+
+    def list_objects(self) -> Iterator[str]:
+        """Every volume and snapshot, half-made ones with a trailing `.tmp`; not the hidden images that clones stand on."""
+        found: set[str] = set()
+        for image, _, snapshots in self._store.scan():
+            if names.is_volume(image):
+                found.add(image)
+            elif image.endswith(names.TMP):
+                found.add(names.origin(image) + names.TMP)
+            for snapshot, _ in snapshots if image.startswith("volume-") else ():
+                if names.is_snapshot(snapshot):
+                    found.add(snapshot)
+                    self._seen[snapshot] = image
+                elif names.is_volume(snapshot.removeprefix(names.CLONE)):
+                    found.add(snapshot.removeprefix(names.CLONE) + names.TMP)
+        yield from sorted(found)
+
+    # examination
+
+    def size_of(self, storage_name: str) -> int:
+        """What the image's header says of it or of its snapshot."""
+        if names.is_snapshot(names.plain(storage_name)):
+            for _ in range(2):
+                image = self._store.info(self._seen.get(storage_name, ""))
+                sizes = dict(image.snapshots) if image is not None else {}
+                if storage_name in sizes:
+                    return sizes[storage_name]
+                list(self.list_objects())
+        elif (image := self._store.info(storage_name)) is not None:
+            return image.size
+        raise BackendNotFound(f"The pool has no {storage_name}.")
+
+    def list_exports(self) -> Iterator[str]:
+        """As is noted in the pool."""
+        return self._connections.names()
+
+    def list_replicas(self) -> Iterator[str]:
+        """There are none."""
+        return iter(())
+
+    # what belongs to nobody
+
+    def manage_existing_get_size(self, thing: Volume | Snapshot, reference: Reference) -> int:
+        """By the image's header."""
+        with self._doing(thing):
+            if isinstance(thing, Snapshot):
+                return managing.gib_of(managing.find_snapshot(self._store, thing, reference).size)
+            return managing.gib_of(managing.find(self._store, reference).size)
+
+    def manage_existing(self, volume: Volume, reference: Reference) -> ModelUpdate:
+        """Rename the image."""
+        with self._doing(volume):
+            managing.take(self._cluster, self._store, volume.storage_name, volume.size_bytes, reference)
+        return {}
+
+    def unmanage(self, volume: Volume) -> None:
+        """Rename the image, or leave a clone of it where it has snapshots."""
+        with self._doing(volume):
+            self._refuse_exported(volume.storage_name)
+            image = self._store.find(volume.storage_name)
+            if image is not None:
+                managing.release(self._cluster, self._store, image)
+
+    def get_manageable_volumes(self) -> Iterator[Manageable]:
+        """The images of other names."""
+        return managing.volumes(self._store)
+
+    def manage_existing_snapshot(self, snapshot: Snapshot, reference: Reference) -> ModelUpdate:
+        """Rename the snapshot."""
+        with self._doing(snapshot):
+            managing.take_snapshot(self._cluster, self._store, snapshot, reference)
+        return {}
+
+    def unmanage_snapshot(self, snapshot: Snapshot) -> None:
+        """Rename the snapshot."""
+        with self._doing(snapshot):
+            managing.release_snapshot(self._cluster, self._store, snapshot)
+
+    def get_manageable_snapshots(self) -> Iterator[Manageable]:
+        """The snapshots of other names that volumes have."""
+        return managing.snapshots(self._store)
+
+    @contextlib.contextmanager
+    def _doing(self, *objects: Volume | Snapshot) -> Iterator[None]:
+        """Holds the objects, and the volumes of snapshots, against other threads."""
+        held = [names.plain(thing.storage_name) for thing in objects]
+        held += [f"volume-{thing.volume_id}" for thing in objects if isinstance(thing, Snapshot)]
+        with self._held.hold(*held):
+            yield

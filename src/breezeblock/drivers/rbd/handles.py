@@ -1,0 +1,106 @@
+"""Images that stay open between calls, to be read or written."""
+
+import itertools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+IN_FLIGHT = 32 << 20
+"""Bytes that are written to an image and not yet known to be on the cluster."""
+
+
+class Handles:
+    """The open images of a process, by number."""
+
+    def __init__(self, open_image: Callable[..., Any]) -> None:
+        self._open_image = open_image
+        self._numbers = itertools.count(1)
+        self._open: dict[int, _Handle] = {}
+
+    def open(self, name: str, snapshot: str | None, writable: bool) -> tuple[int, int]:
+        """Open an image; its number, and its size in bytes."""
+        image = self._open_image(name, snapshot, writable=writable)
+        number = next(self._numbers)
+        self._open[number] = _Handle(image)
+        return number, image.size()
+
+    def close(self, number: int) -> None:
+        """Give an image back."""
+        self._open.pop(number).close()
+
+    def read(self, number: int, length: int, offset: int) -> bytes:
+        """Exactly these bytes, of which none may be behind the end."""
+        data: bytes = self._open[number].image.read(offset, length)
+        return data
+
+    def write(self, number: int, offset: int, data: bytes = b"") -> None:
+        """Begin to write; what fails is told by a later call."""
+        if data:
+            self._open[number].write(offset, data)
+
+    def flush(self, number: int) -> None:
+        """All that was written is on stable storage."""
+        self._open[number].flush()
+
+    def extents(self, number: int, offset: int, length: int) -> list[tuple[int, int]]:
+        """Where data lies (offset, length) between these bytes, in order; all else reads as zeros."""
+        found: list[tuple[int, int]] = []
+
+        def add(start: int, run: int, exists: bool) -> None:
+            if not exists:
+                return
+            if found and found[-1][0] + found[-1][1] == start:
+                found[-1] = (found[-1][0], found[-1][1] + run)
+            else:
+                found.append((start, run))
+
+        self._open[number].image.diff_iterate(offset, length, None, add, include_parent=True, whole_object=False)
+        return found
+
+
+class _Handle:
+    """An open image, and what is being written to it."""
+
+    def __init__(self, image: Any) -> None:
+        self.image = image
+        self._changed = threading.Condition()
+        self._in_flight = 0
+        self._failed = 0
+
+    def write(self, offset: int, data: bytes) -> None:
+        with self._changed:
+            while self._in_flight and self._in_flight + len(data) > IN_FLIGHT:
+                self._changed.wait()
+            self._check()
+            self._in_flight += len(data)
+
+        def written(completion: Any) -> None:
+            with self._changed:
+                self._in_flight -= len(data)
+                self._failed = self._failed or min(0, completion.get_return_value())
+                self._changed.notify_all()
+
+        try:
+            self.image.aio_write(data, offset, written)
+        except BaseException:
+            with self._changed:
+                self._in_flight -= len(data)
+            raise
+
+    def flush(self) -> None:
+        self._settle()
+        self._check()
+        self.image.flush()
+
+    def close(self) -> None:
+        self._settle()
+        self.image.close()
+
+    def _settle(self) -> None:
+        with self._changed:
+            while self._in_flight:
+                self._changed.wait()
+
+    def _check(self) -> None:
+        if self._failed:
+            raise OSError(-self._failed, "a write failed")

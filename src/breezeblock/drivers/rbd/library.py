@@ -1,0 +1,421 @@
+"""librbd, as the process that may hang with it calls it: one method for each thing that a storage is asked.
+
+Whatever these raise is told to the worker by its kind (`kind_of`). Names are those of `names`; nothing here locks them.
+"""
+
+import contextlib
+import errno
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from breezeblock.drivers.rbd import binding, names
+from breezeblock.drivers.rbd.handles import Handles
+from breezeblock.drivers.rbd.wire import Access
+from breezeblock.errors import BreezeblockError, ConfigError
+
+Tell = Callable[[int, int], int]
+"""Told how far something is; less than zero ends it."""
+
+RECORD = "breezeblock"
+"""The metadata key of an image that holds its `store.Record`."""
+
+CONNECTIONS = "breezeblock.connections"
+"""The object whose omap has a key for each connection: VOLUME/CONNECTOR."""
+
+SCANNERS = 8
+BUSY_TRIES = 100
+BUSY_SECONDS = 0.1
+LISTED = 1000
+_KINDS = {
+    errno.ENOENT: "not_found",
+    errno.EBUSY: "in_use",
+    errno.ENOTEMPTY: "in_use",
+    errno.EEXIST: "exists",
+    errno.ENOSPC: "full",
+    errno.EDQUOT: "full",
+    errno.ETIMEDOUT: "transient",
+    errno.ESHUTDOWN: "lost",
+    errno.ENOTCONN: "transient",
+    errno.EAGAIN: "transient",
+    errno.EOPNOTSUPP: "unable",
+    errno.ENOEXEC: "unable",
+}
+
+
+def kind_of(error: BaseException) -> str:
+    """What an error of the library, or of ours, is to the worker."""
+    if isinstance(error, ConfigError):
+        return "config"
+    number = getattr(error, "errno", None)
+    return "error" if number is None else _KINDS.get(abs(number), "error")
+
+
+class Library:
+    """A connection to one pool."""
+
+    def __init__(self, access: Access) -> None:
+        self._rados, self._rbd = binding.load()
+        self._name = access.pool
+        try:
+            self._cluster = self._rados.Rados(
+                rados_id=access.user, clustername=access.cluster, conffile=access.conf or ""
+            )
+        except self._rados.Error as error:
+            raise ConfigError(
+                f"The configuration of Ceph cannot be read ({access.conf or 'default'}): {error}"
+            ) from error
+        if access.timeout >= 0:
+            for option in ("client_mount_timeout", "rados_mon_op_timeout", "rados_osd_op_timeout"):
+                self._cluster.conf_set(option, str(access.timeout))
+        try:
+            self._cluster.connect()
+            self._io = self._cluster.open_ioctx(access.pool)
+        except self._rados.ObjectNotFound as error:
+            raise ConfigError(f"Ceph has no pool {access.pool}, or no key for {access.user}: {error}") from error
+        except (self._rados.PermissionError, self._rados.PermissionDeniedError) as error:
+            raise ConfigError(f"Ceph does not let the user {access.user} in: {error}") from error
+        self._rbd_images = self._rbd.RBD()
+        self._owned: str | None = None
+        handles = Handles(self._open)
+        self.open, self.close = handles.open, handles.close
+        self.read, self.write, self.flush = handles.read, handles.write, handles.flush
+        self.extents = handles.extents
+
+    # the cluster
+
+    def own(self, owner: str, before: str | None) -> str:
+        """Shut out the process that was the owner before, if it did not end well, and settle renames that it left.
+
+        Returns this process's address. `before` is the address that has to be the owner's until now; else another one has
+        taken the backend over.
+        """
+        place, mine = f"breezeblock.owner.{owner}", str(self._cluster.get_addrs())
+        try:
+            former = self._io.read(place).decode()
+        except self._rados.ObjectNotFound:
+            former = ""
+        if before is not None and former != before:
+            raise OSError(errno.EAGAIN, f"another process owns {owner} now")
+        if former and former != mine:
+            try:
+                self._cluster.blocklist_add(former)
+            except self._rados.PermissionDeniedError as error:
+                raise ConfigError(
+                    "The Ceph user may not shut out a client that died (osd blocklist): give it mon 'profile rbd'."
+                ) from error
+        self._io.write_full(place, mine.encode())
+        self._owned = place
+        self._settle()
+        return mine
+
+    def leave(self) -> None:
+        """End the connection in good order; what follows is the end of the process."""
+        if self._owned:
+            self._io.remove_object(self._owned)
+
+    def capacity(self) -> dict[str, Any]:
+        """What `ceph df` and the pool's quota say."""
+        try:
+            quota = self._told(prefix="osd pool get-quota", pool=self._name)["quota_max_bytes"]
+        except FileNotFoundError as error:
+            raise OSError(errno.EAGAIN, str(error)) from error  # the pool is new, and nothing is known of it yet
+        return {"df": self._told(prefix="df"), "quota": quota, "fsid": self.fsid()}
+
+    def monitors(self) -> list[str]:
+        """The addresses of the monitors."""
+        return [one["addr"] for one in self._told(prefix="mon dump")["mons"]]
+
+    def fsid(self) -> str:
+        """The cluster's id."""
+        return str(self._cluster.get_fsid())
+
+    def _told(self, **command: str) -> Any:
+        code, told, problem = self._cluster.mon_command(json.dumps({**command, "format": "json"}), b"")
+        if code:
+            raise OSError(abs(code), f"{command['prefix']}: {problem}")
+        return json.loads(told)
+
+    # what there is
+
+    def images(self) -> list[str]:
+        """The names of all images."""
+        return [one["name"] for one in self._rbd_images.list2(self._io)]
+
+    def scan(self) -> list[tuple[str, int, list[tuple[str, int]]]]:
+        """All images with their sizes and snapshots."""
+
+        def look(name: str) -> tuple[str, int, list[tuple[str, int]]] | None:
+            try:
+                with self._open(name) as image:
+                    return name, image.size(), [(one["name"], one["size"]) for one in self._snapshots(image)]
+            except self._rbd.ImageNotFound:
+                # removed since it was listed, or half made
+                return (name, 0, []) if name.endswith(names.TMP) else None
+
+        with ThreadPoolExecutor(SCANNERS) as threads:
+            return [one for one in threads.map(look, self.images()) if one]
+
+    def info(self, name: str, pool: str | None = None) -> dict[str, Any] | None:
+        """An image (`store.Info`); None where there is none."""
+        try:
+            with self._pool(pool) as io, self._open(name, io=io) as image:
+                if pool is None and self.name_of(image.id()) != name:
+                    return None
+                return {
+                    "name": name,
+                    "id": image.id(),
+                    "size": image.size(),
+                    "snapshots": [(one["name"], one["size"]) for one in self._snapshots(image)],
+                    "parent": self._parent(image),
+                    "watchers": self._watchers(image),
+                    "record": self._record(image),
+                    "plain": not image.old_format(),
+                }
+        except self._rbd.ImageNotFound:
+            return None
+
+    def depth(self, name: str) -> int:
+        """How many images are below one."""
+        depth, pool = 0, None
+        while True:
+            with self._pool(pool) as io, self._open(name, io=io) as image:
+                parent = self._parent(image)
+            if parent is None:
+                return depth
+            pool, name = parent["pool"], parent["image"]
+            depth += 1
+
+    def _snapshots(self, image: Any) -> list[dict[str, Any]]:
+        user = self._rbd.RBD_SNAP_NAMESPACE_TYPE_USER
+        return [one for one in image.list_snaps() if one["namespace"] == user]
+
+    def _parent(self, image: Any) -> dict[str, str] | None:
+        try:
+            parent = image.get_parent_image_spec()
+        except self._rbd.ImageNotFound:
+            return None
+        told = {"pool": parent["pool_name"], "image": parent["image_name"], "snapshot": parent["snap_name"]}
+        return {**told, "id": image.parent_id()}
+
+    def _watchers(self, image: Any) -> list[str]:
+        mine = self._cluster.get_addrs()
+        return [one["addr"] for one in image.watchers_list() if one["addr"] != mine]
+
+    def _record(self, image: Any) -> str | None:
+        try:
+            return str(image.metadata_get(RECORD))
+        except KeyError:
+            return None
+
+    # making and removing images
+
+    def create(self, name: str, size: int, order: int, unshared: bool, record: str | None) -> None:
+        """Make an image that reads as zeros; half-made remains of that name give way."""
+        features = self._features() & ~self._single_client() if unshared else None
+
+        def make() -> None:
+            self._rbd_images.create(self._io, name, size, order=order, old_format=False, features=features)
+
+        try:
+            make()
+        except self._rbd.ImageExists:
+            self._drop(name)
+            make()
+        if record is not None:
+            self.note(name, record)
+
+    def clone(self, source: tuple[str | None, str, str], name: str, size: int, unshared: bool, record: str) -> None:
+        """Make an image of a snapshot (pool, image, snapshot), of at least `size` bytes."""
+        pool, parent, snapshot = source
+        features = self._features() & ~self._single_client() if unshared else None
+        with self._pool(pool) as io:
+
+            def make() -> None:
+                self._rbd_images.clone(io, parent, snapshot, self._io, name, features=features)
+
+            try:
+                make()
+            except self._rbd.ImageExists:
+                self._drop(name)
+                make()
+            except self._rbd.InvalidArgument:
+                # this cluster knows clones of the first format only, which stand on protected snapshots
+                with self._open(parent, io=io, writable=True) as image:
+                    image.protect_snap(snapshot)
+                make()
+        with self._open(name, writable=True) as image:
+            if image.size() < size:
+                image.resize(size)
+            image.metadata_set(RECORD, record)
+
+    def flatten(self, tell: Tell, name: str) -> None:
+        """Give an image all that it stands on."""
+        with self._open(name, writable=True) as image:
+            image.flatten(on_progress=tell)
+
+    def remove(self, tell: Tell, name: str) -> bool:
+        """Remove an image; gone is done. False where clones stand on what it was."""
+        tries = BUSY_TRIES
+        while True:
+            try:
+                self._drop(name, tell)
+            except self._rbd.ImageNotFound:
+                return True
+            except self._rbd.ImageHasSnapshots:
+                return False
+            except self._rbd.ImageBusy:
+                # a thread of ours may have it open for a moment, and so does librbd where it removes a clone of it
+                tries -= 1
+                if not tries or self._is_open_elsewhere(name):
+                    raise
+                time.sleep(BUSY_SECONDS)
+            else:
+                return True
+
+    def _is_open_elsewhere(self, name: str) -> bool:
+        try:
+            with self._open(name) as image:
+                return bool(self._watchers(image))
+        except self._rbd.ImageNotFound:
+            return False
+
+    def rename(self, old: str, new: str) -> None:
+        """Give an image another name; done already is done."""
+        try:
+            self._rbd_images.rename(self._io, old, new)
+        except self._rbd.ImageExists:
+            if not self._is_stale(new):
+                raise
+            self._rbd_images.rename(self._io, old, new)
+
+    def resize(self, name: str, size: int) -> None:
+        """Grow an image; that large already is done."""
+        with self._open(name, writable=True) as image:
+            if image.size() < size:
+                image.resize(size)
+
+    def note(self, name: str, record: str) -> None:
+        """Write down what an image is."""
+        with self._open(name, writable=True) as image:
+            image.metadata_set(RECORD, record)
+
+    def _features(self) -> int:
+        return int(self._rbd_images.features_from_string(self._cluster.conf_get("rbd_default_features")))
+
+    def _single_client(self) -> int:
+        """The features that a volume of several writers is without (Cinder's MULTIATTACH_EXCLUSIONS)."""
+        rbd = self._rbd
+        exclusive = rbd.RBD_FEATURE_EXCLUSIVE_LOCK | rbd.RBD_FEATURE_OBJECT_MAP
+        return int(exclusive | rbd.RBD_FEATURE_FAST_DIFF | rbd.RBD_FEATURE_JOURNALING)
+
+    # snapshots
+
+    def snapshot(self, name: str, snapshot: str) -> None:
+        """Keep an image's content; there already is done."""
+        with self._open(name, writable=True) as image, contextlib.suppress(self._rbd.ImageExists):
+            image.create_snap(snapshot)
+
+    def rename_snapshot(self, name: str, old: str, new: str) -> None:
+        """Give a snapshot another name."""
+        with self._open(name, writable=True) as image:
+            image.rename_snap(old, new)
+
+    def remove_snapshot(self, name: str, snapshot: str) -> None:
+        """Remove a snapshot, or hide it until the last clone of it goes; gone is done."""
+        with contextlib.suppress(self._rbd.ImageNotFound), self._open(name, writable=True) as image:
+            if image.is_protected_snap(snapshot):
+                try:
+                    image.unprotect_snap(snapshot)
+                except self._rbd.ImageBusy:
+                    if not snapshot.endswith(names.GONE):
+                        image.rename_snap(snapshot, snapshot + names.GONE)
+                    return
+            image.remove_snap(snapshot)
+
+    # connections
+
+    def add_connection(self, key: str) -> None:
+        """Write down a connection."""
+        with self._rados.WriteOpCtx() as operation:
+            self._io.set_omap(operation, (key,), (b"",))
+            self._io.operate_write_op(operation, CONNECTIONS)
+
+    def remove_connections(self, keys: list[str]) -> None:
+        """Forget connections."""
+        with self._rados.WriteOpCtx() as operation, contextlib.suppress(self._rados.ObjectNotFound):
+            self._io.remove_omap_keys(operation, tuple(keys))
+            self._io.operate_write_op(operation, CONNECTIONS)
+
+    def connections(self, prefix: str) -> list[str]:
+        """The keys of all connections that begin so."""
+        found: list[str] = []
+        while True:
+            with self._rados.ReadOpCtx() as operation:
+                after = found[-1] if found else ""
+                pairs, _ = self._io.get_omap_vals(operation, after, prefix, LISTED)
+                try:
+                    self._io.operate_read_op(operation, CONNECTIONS)
+                except self._rados.ObjectNotFound:
+                    return found
+                page = [key for key, _ in pairs]
+            found += page
+            if len(page) < LISTED:
+                return found
+
+    # names that a death left behind
+
+    def _settle(self) -> None:
+        """A rename writes the new name, changes the directory, removes the old name: end what was cut in between."""
+        listed = set(self.images())
+        for name in listed:
+            other = names.origin(name)
+            if other != name and other not in listed:
+                self._is_stale(other)
+
+    def _drop(self, name: str, tell: Tell | None = None) -> None:
+        """Remove an image, or what is left of one, but not one that has another name by now."""
+        if not self._is_stale(name):
+            self._rbd_images.remove(self._io, name, on_progress=tell)
+
+    def _is_stale(self, name: str) -> bool:
+        """Whether the name leads to an image that has another one; then it does not any more."""
+        try:
+            with self._open(name) as image:
+                known_as = self.name_of(image.id())
+        except self._rbd.ImageNotFound:
+            return False
+        if known_as in (name, None):
+            return False
+        self._io.remove_object(f"rbd_id.{name}")
+        return True
+
+    def name_of(self, image_id: str) -> str | None:
+        """What the pool's directory calls an image now; None where there is no such image any more."""
+        asked = len(image_id).to_bytes(4, "little") + image_id.encode()
+        try:
+            _, told = self._io.execute("rbd_directory", "rbd", "dir_get_name", asked, 4096)
+        except self._rados.ObjectNotFound:
+            return None
+        return bytes(told[4 : 4 + int.from_bytes(told[:4], "little")]).decode()
+
+    def _open(self, name: str, snapshot: str | None = None, *, io: Any = None, writable: bool = False) -> Any:
+        return self._rbd.Image(io or self._io, name, snapshot, read_only=not writable)
+
+    @contextlib.contextmanager
+    def _pool(self, name: str | None) -> Iterator[Any]:
+        if name is None or name == self._name:
+            yield self._io
+            return
+        io = self._cluster.open_ioctx(name)
+        try:
+            yield io
+        finally:
+            io.close()
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says."""
+    return error.message if isinstance(error, BreezeblockError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,254 @@
+"""Images as volumes: made under another name and published by a rename, replaced, hidden, and gone with the last clone.
+
+An image's record lies in its own metadata. A clone inherits the metadata of what it is made of, so that each record is
+written anew before its image is published.
+"""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from breezeblock import killpoints
+from breezeblock.drivers.held import Held
+from breezeblock.drivers.rbd import names
+from breezeblock.drivers.rbd.cluster import Cluster
+from breezeblock.errors import BackendInUse, BackendNotFound
+from breezeblock.model.snapshot import Snapshot
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image is, beside its name: written down in its metadata."""
+
+    content: str = "empty"
+    """What it was made of, or is being filled with."""
+    older: tuple[str, ...] = ()
+    """The hidden images that were this volume before and that have snapshots of it."""
+    ready: bool = False
+    """Whether it is whole; said of what is to take the place of the volume, and may do so at any time."""
+    note: bytes | None = None
+    """How far the filling is."""
+
+    def text(self) -> str:
+        """As the metadata has it."""
+        return msgspec.json.encode(self).decode()
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image is a clone of; `image` is the name that it has now."""
+
+    pool: str
+    image: str
+    id: str
+    snapshot: str
+
+
+class Info(msgspec.Struct, frozen=True, kw_only=True):
+    """An image. Sizes are bytes; `snapshots` are those that somebody made, by name and size."""
+
+    name: str
+    id: str
+    size: int
+    snapshots: list[tuple[str, int]]
+    parent: Parent | None
+    watchers: list[str]
+    """Addresses of the clients that have it open, beside this one."""
+    record: str | None
+    plain: bool
+    """Whether it is an image of the second format."""
+
+    def read(self) -> Record:
+        """Its record; that of an empty volume for an image that has none."""
+        return Record() if self.record is None else msgspec.json.decode(self.record, type=Record)
+
+    def kept(self) -> list[str]:
+        """Its snapshots that have to stay."""
+        return [name for name, _ in self.snapshots if not names.is_passing(name)]
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Where a snapshot lies. `size` is bytes."""
+
+    image: str
+    name: str
+    size: int
+
+
+class Store:
+    """The images of one pool. Whoever calls holds the names of the volumes concerned."""
+
+    def __init__(self, cluster: Cluster, pool: str) -> None:
+        self._cluster = cluster
+        self._pool = pool
+        self._parents = Held()
+
+    # looking
+
+    def info(self, name: str, pool: str | None = None) -> Info | None:
+        """An image, whatever it is."""
+        found = self._cluster.call("info", name, pool)
+        return None if found is None else msgspec.convert(found, Info)
+
+    def find(self, name: str) -> Info | None:
+        """A whole volume, or None; a replacement that was cut short is ended."""
+        found = self.info(name)
+        if found is not None:
+            return found
+        new = self.info(name + names.TMP)
+        if new is None or not new.read().ready:
+            return None
+        self._cluster.call("rename", new.name, name)
+        return self.info(name)
+
+    def get(self, name: str) -> Info:
+        """A whole volume. Raises `BackendNotFound`."""
+        found = self.find(name)
+        if found is None:
+            raise BackendNotFound(f"The pool {self._pool} has no {name}.")
+        return found
+
+    def find_snapshot(self, snapshot: Snapshot, name: str | None = None) -> Found | None:
+        """Where a snapshot lies: at its volume, or at an image that was that volume, or wherever if that is not known."""
+        wanted = name or snapshot.storage_name
+        for image in self._homes(snapshot.volume_id):
+            for one, size in image.snapshots:
+                if one == wanted:
+                    return Found(image.name, one, size)
+        return None
+
+    def get_snapshot(self, snapshot: Snapshot) -> Found:
+        """Where a snapshot lies. Raises `BackendNotFound`."""
+        found = self.find_snapshot(snapshot)
+        if found is None:
+            raise BackendNotFound(f"The pool {self._pool} has no {snapshot.storage_name}.")
+        return found
+
+    def _homes(self, volume_id: str) -> Iterator[Info]:
+        """The images that a volume's snapshots may lie at; all where the volume is not known."""
+        volume = f"volume-{volume_id}"
+        if not volume_id:
+            yield from filter(None, map(self.info, self.images()))
+            return
+        found = self.find(names.plain(volume))
+        if found is not None:
+            yield found
+            yield from filter(None, map(self.info, found.read().older))
+            return
+        for name in self.images():
+            if names.origin(name) == volume and (image := self.info(name)) is not None:
+                yield image
+
+    def images(self) -> list[str]:
+        """The names of all images."""
+        listed: list[str] = self._cluster.call("images")
+        return listed
+
+    # making
+
+    def make(self, name: str, build: Callable[[str], None]) -> None:
+        """Publish what `build` makes under the name that it is given, whole and with its record."""
+        new = name + names.TMP
+        self.discard(name)
+        try:
+            build(new)
+        except Exception:
+            self.discard(name)
+            raise
+        killpoints.reached("before_publish")
+        self._cluster.call("rename", new, name)
+        killpoints.reached("after_publish")
+
+    def replace(self, old: Info, record: Record) -> None:
+        """Put what was made under the other name, whole, in the place of a volume, of which snapshots and clones stay."""
+        new, gone = old.name + names.TMP, names.hidden(old.name, old.id)
+        older = tuple(one for one in old.read().older if self.info(one) is not None)
+        if old.kept():
+            older += (gone,)
+        self.note(new, msgspec.structs.replace(record, older=older, ready=True, note=None))
+        killpoints.reached("before_publish")
+        self._cluster.call("rename", old.name, gone)
+        self._cluster.call("rename", new, old.name)
+        killpoints.reached("after_publish")
+        self.reap(gone)
+
+    def note(self, name: str, record: Record) -> None:
+        """Write an image's record."""
+        self._cluster.call("note", name, record.text())
+
+    # removing
+
+    def discard(self, name: str) -> None:
+        """Remove what is being made for a volume."""
+        new = self.info(name + names.TMP)
+        if new is not None:
+            self._remove(new)
+
+    def delete(self, name: str) -> None:
+        """Take a volume away with all that is being made for it; gone is done. Snapshots and clones of it live on."""
+        self.discard(name)
+        found = self.info(name)
+        if found is None:
+            self._sweep(name)
+            return
+        self.refuse_open(found)
+        gone = names.hidden(name, found.id)
+        killpoints.reached("before_publish")
+        self._cluster.call("rename", name, gone)
+        killpoints.reached("after_publish")
+        self.reap(gone)
+
+    def delete_snapshot(self, found: Found) -> None:
+        """Take a snapshot away, and the image that it was the last reason for."""
+        self._cluster.call("remove_snapshot", found.image, found.name)
+        killpoints.reached("between_removals")
+        self.reap(found.image)
+
+    def reap(self, name: str) -> None:
+        """Remove an image that nobody sees any more, unless a snapshot or a clone needs it; then below it the same."""
+        if not name.endswith(names.GONE):
+            return
+        with self._parents.hold(name):
+            image = self.info(name)
+            if image is not None and not image.kept():
+                killpoints.reached("between_removals")
+                self._remove(image)
+
+    def reap_all(self) -> None:
+        """Remove what was left when a removal was cut short."""
+        for name in self.images():
+            self.reap(name)
+
+    def forget_parent(self, image: Info) -> None:
+        """Tidy up what a clone stood on, after it stands on that no more."""
+        if image.parent is None or image.parent.pool != self._pool:
+            return
+        # asked for now, and not before: somebody else may have deleted it meanwhile, and left it to this one
+        name: str | None = self._cluster.call("name_of", image.parent.id)
+        if name is not None:
+            if names.is_passing(image.parent.snapshot):
+                self._cluster.call("remove_snapshot", name, image.parent.snapshot)
+            self.reap(name)
+
+    def refuse_open(self, image: Info) -> None:
+        """Raises `BackendInUse` where a client has the image open."""
+        if image.watchers:
+            raise BackendInUse(f"{image.name} is open at {', '.join(image.watchers)}.")
+
+    def _remove(self, image: Info) -> None:
+        for snapshot, _ in image.snapshots:
+            self._cluster.call("remove_snapshot", image.name, snapshot)
+        if self._cluster.call("remove", image.name):  # else clones stand on it, and the last of them takes it along
+            self.forget_parent(image)
+
+    def _sweep(self, name: str) -> None:
+        """Remove what is left of a volume that is not there: hidden images, and moments that clones were to be made of."""
+        for image, _, snapshots in self.scan():
+            if names.origin(image) == name:
+                self.reap(image)
+            for snapshot, _ in snapshots:
+                if snapshot == names.CLONE + name:
+                    self._cluster.call("remove_snapshot", image, snapshot)
+
+    def scan(self) -> list[tuple[str, int, list[tuple[str, int]]]]:
+        """All images with their sizes and snapshots."""
+        found: list[tuple[str, int, list[tuple[str, int]]]] = self._cluster.call("scan")
+        return found

@@ -1,0 +1,41 @@
+"""The RBD driver keeps the contract, on a real Ceph."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from breezeblock.drivers.conformance import DriverConformance, Storage, settings_for
+from breezeblock.drivers.contract import Driver
+from breezeblock.drivers.rbd.driver import RbdDriver, open_driver
+from tests.ceph import Ceph
+
+pytestmark = pytest.mark.real
+
+
+class TestRbd(DriverConformance):
+    """Clones of the second format."""
+
+    kill_places = 1
+
+    @pytest.fixture
+    def storage(self, ceph: Ceph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
+        ceph.wipe("volumes")
+        monkeypatch.setenv("CEPH_CONF", str(ceph.conf))
+        self.ceph = ceph
+        directory = tmp_path / "storage"
+        directory.mkdir()
+        storage = Storage(self.open_driver, directory, self.close_driver)
+        yield storage
+        storage.clean()
+        self.close_driver(storage.driver)
+        assert ceph.images("volumes") == []
+
+    def open_driver(self, directory: Path) -> Driver:
+        return open_driver(
+            settings_for("rbd", directory, rbd_pool="volumes", rbd_user="cinder", rbd_ceph_conf=str(self.ceph.conf))
+        )
+
+    def close_driver(self, driver: Driver) -> None:
+        assert isinstance(driver, RbdDriver)
+        driver.close()
