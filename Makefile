@@ -48,8 +48,9 @@ format: setup ## bring the style in order
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: setup ## write docs/configuration.md anew from the options in the source
+docs: setup ## write docs/configuration.md and docs/openapi*.json anew from the source
 	@$(BIN)/python -m scripts.configuration_page
+	@$(BIN)/python -m scripts.openapi_pages
 
 bench: setup ## measure, and compare with the Cinder at BENCH_PEER_ENDPOINT if set
 	@$(BIN)/python -m bench $(ARGS)

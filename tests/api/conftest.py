@@ -15,6 +15,7 @@ from breezeblock.context import RequestContext
 from breezeblock.db import tables
 from breezeblock.images.local import LocalCatalog
 from breezeblock.model import clock
+from tests import documented
 from tests.cloud import Cloud
 
 SIMULATED = "[DEFAULT]\nenabled_backends = one\nosapi_max_request_body_size = 4096\n[one]\nvolume_driver = simulated\n"
@@ -38,7 +39,13 @@ def streams_end(monkeypatch):
 
 
 class Api:
-    """A client of the API: `get`, `post`, `put`, `delete` answer `falcon.testing.Result`."""
+    """A client of the API: `get`, `post`, `put`, `delete` answer `falcon.testing.Result`.
+
+    Each answer is held against the OpenAPI document.
+    """
+
+    provokes_defects = False
+    """A test that breaks the service, so that it answers 500, says so by True."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -52,7 +59,10 @@ class Api:
         if body is not None:
             more["body"] = body if isinstance(body, (bytes, str)) else json.dumps(body)
             headers = {"Content-Type": "application/json"} | headers
-        return self._client.simulate_request(method, path, headers=headers, **more)
+        answer = self._client.simulate_request(method, path, headers=headers, **more)
+        if answer.status_code != 500 or not self.provokes_defects:
+            documented.check(method, path, more.get("body"), more.get("query_string") or more.get("params"), answer)
+        return answer
 
     def get(self, path, **more):
         return self.call("GET", path, **more)

@@ -176,6 +176,7 @@ def test_a_defect_is_logged_with_its_request_and_not_shown(api, monkeypatch, cap
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr("breezeblock.api.listing.page", broken)
+    api.provokes_defects = True
     with caplog.at_level(logging.ERROR):
         answer = api.get("/v3/volumes")
     assert fault(answer)[:2] == ("computeFault", 500)

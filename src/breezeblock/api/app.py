@@ -9,6 +9,7 @@ import falcon
 from breezeblock.api import faults, routes
 from breezeblock.api.call import Parts
 from breezeblock.api.dispatch import PublicResource, RequestIds, Resource, Route, UnversionedResource
+from breezeblock.api.openapi import served as documents
 from breezeblock.auth import policy
 from breezeblock.auth.authentication import open_authentication
 from breezeblock.config import Settings
@@ -35,13 +36,13 @@ def make_app(settings: Settings, database: Database, catalog: ImageCatalog) -> "
     faults.install(app)
     _add(app, "/v3", parts, Resource, routes.VOLUME_ROUTES)
     _add(app, "/v3/{project_id}", parts, Resource, routes.VOLUME_ROUTES)
-    public = dict(routes.PUBLIC_ROUTES)
+    public = [*routes.PUBLIC_ROUTES, *documents.VOLUME_ROUTES]
     if isinstance(catalog, LocalCatalog):
         _add(app, "/image/v2", parts, UnversionedResource, routes.IMAGE_ROUTES)
-        public |= routes.PUBLIC_IMAGE_ROUTES
-    for path, handler in public.items():
-        for spelling in dict.fromkeys((path, path.rstrip("/") + "/")):
-            app.add_route(spelling, PublicResource(parts, handler))
+        public += [*routes.PUBLIC_IMAGE_ROUTES, *documents.IMAGE_ROUTES]
+    for route in public:
+        for spelling in dict.fromkeys((route.path, route.path.rstrip("/") + "/")):
+            app.add_route(spelling, PublicResource(parts, route))
     return authentication.wrap(app)
 
 

@@ -47,11 +47,22 @@ def _holds_nul(value: Any) -> bool:
     return isinstance(value, str) and "\0" in value
 
 
-def envelope(key: str, record: Any) -> Schema:
-    """The schema of `{key: record}` and nothing beside it; decodes to the envelope, whose field is `content`."""
-    name = "".join(word.title() for word in re.split(r"\W|_", key)) + "Body"
+def envelope(key: str, record: Any, name: str | None = None) -> Schema:
+    """The schema of `{key: record}` and nothing beside it; decodes to the envelope, whose field is `content`.
+
+    `name` is what the OpenAPI document calls it, where neither the record nor the key is enough.
+    """
     field = ("content", record, msgspec.field(name=key))
-    return Schema(msgspec.defstruct(name, [field], forbid_unknown_fields=True, frozen=True))
+    return Schema(
+        msgspec.defstruct(name or envelope_name(key, record), [field], forbid_unknown_fields=True, frozen=True)
+    )
+
+
+def envelope_name(key: str, record: Any) -> str:
+    """What the OpenAPI document calls the envelope: as its record, where that has a name."""
+    if isinstance(record, type) and issubclass(record, msgspec.Struct):
+        return f"{record.__name__}Body"
+    return "".join(word.title() for word in re.split(r"\W|_", key)) + "Body"
 
 
 def read(request: falcon.Request, limit: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from threading import BoundedSemaphore
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 import falcon
@@ -16,6 +16,8 @@ from breezeblock.context import RequestContext
 from breezeblock.db.connect import Database
 from breezeblock.errors import InvalidInput
 from breezeblock.images.catalog import ImageCatalog
+
+Content = TypeVar("Content")
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -38,13 +40,12 @@ class Stream(Protocol):
         """Let go of what stands behind."""
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class Reply(msgspec.Struct, Generic[Content], frozen=True, kw_only=True):
     """An answer that is more than a JSON body. `status` is the route's where it is None."""
 
-    content: Any = None
+    content: Content | None = None
     status: int | None = None
     headers: dict[str, str] = {}
-    media_type: str = falcon.MEDIA_JSON
     stream: Stream | None = None
 
 

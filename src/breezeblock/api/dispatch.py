@@ -1,7 +1,7 @@
 """From a request to its handler: authentication, microversion, route, body, policy; once for all resources."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import falcon
@@ -11,6 +11,7 @@ from breezeblock import killpoints
 from breezeblock.api import bodies, microversions
 from breezeblock.api.bodies import Schema
 from breezeblock.api.call import Call, Handler, Parts, Reply
+from breezeblock.api.listing import Filtered, Listing
 from breezeblock.auth import policy
 from breezeblock.errors import InvalidInput, MethodNotAllowed, NotFound, Unauthorized
 
@@ -30,6 +31,19 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     action: str | None = None
     schema: Schema | dict[int, Schema] | None = None
     media_types: frozenset[str] = bodies.JSON_TYPES
+    produces: str = falcon.MEDIA_JSON
+    query: Listing | Filtered | type | None = None
+    """What the query may hold: as a list has it, or a `TypedDict` of parameters."""
+    headers: type | None = None
+    """A `TypedDict` of the headers that mean something to this call."""
+    answer_headers: tuple[str, ...] = ()
+    """Headers of the answer that all calls do not have."""
+    consumes: str | None = None
+    """The media type of a body that the handler reads itself."""
+    may_be_empty: bool = False
+    """Whether it may also answer 204, without a body."""
+    waits: bool = False
+    """Whether it waits for a worker, whose storage may fail: then it is a 500 that says why, as in Cinder."""
     since: int = microversions.OLDEST
     until: int = microversions.NEWEST
 
@@ -126,34 +140,43 @@ class UnversionedResource(Resource):
     microversioned = False
 
 
-class PublicResource:
-    """A path that is answered without authentication: version documents, health."""
+class PublicRoute(msgspec.Struct, frozen=True, kw_only=True):
+    """A GET that is answered without authentication."""
 
-    def __init__(self, parts: Parts, handler: Any) -> None:
+    path: str
+    handler: Callable[[Parts, falcon.Request], Any]
+    status: int = 200
+    produces: str = falcon.MEDIA_JSON
+    query: type | None = None
+
+
+class PublicResource:
+    """What Falcon calls for such a path: version documents, health, the description of the API."""
+
+    def __init__(self, parts: Parts, route: PublicRoute) -> None:
         self._parts = parts
-        self._handler = handler
+        self._route = route
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Answer."""
-        route = Route(method="GET", path=request.path, handler=self._handler)
-        send(request, response, route, self._handler(self._parts, request))
+        send(request, response, self._route, self._route.handler(self._parts, request))
 
     on_head = on_get
 
 
-def send(request: falcon.Request, response: falcon.Response, route: Route, answer: Any) -> None:
+def send(request: falcon.Request, response: falcon.Response, route: Route | PublicRoute, answer: Any) -> None:
     """Put a handler's answer into the response; HEAD gets no body, so a stream is closed at once."""
     reply = answer if isinstance(answer, Reply) else Reply(content=answer)
     response.status = reply.status or route.status
     for name, value in reply.headers.items():
         response.set_header(name, value)
     if reply.stream is not None:
-        response.content_type = reply.media_type
+        response.content_type = route.produces
         if request.method == "HEAD":
             reply.stream.close()
         else:
             response.stream = reply.stream
     elif reply.content is not None:
-        response.content_type = reply.media_type
+        response.content_type = route.produces
         content = reply.content
         response.data = content if isinstance(content, bytes) else msgspec.json.encode(content)

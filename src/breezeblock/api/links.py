@@ -1,9 +1,10 @@
 """The links of resources: below the address that the request came to, or `public_endpoint`."""
 
-from typing import Any
 from urllib.parse import urlencode
 
 import falcon
+
+from breezeblock.api.shapes import Link
 
 
 class Links:
@@ -16,11 +17,11 @@ class Links:
         self.own = f"{root}/v3{project}/"
         self.bookmark = f"{root}{project}/"
 
-    def of(self, collection: str, resource_id: str) -> list[dict[str, str]]:
+    def of(self, collection: str, resource_id: str) -> list[Link]:
         """`self` and `bookmark` of one resource."""
         tail = f"{collection}/{resource_id}"
         return [{"rel": "self", "href": self.own + tail}, {"rel": "bookmark", "href": self.bookmark + tail}]
 
-    def next(self, path: str, params: dict[str, str], marker: str) -> list[dict[str, Any]]:
+    def next(self, path: str, params: dict[str, str], marker: str) -> list[Link]:
         """`next`: the same list from `marker` on."""
         return [{"rel": "next", "href": f"{self.own}{path}?{urlencode(params | {'marker': marker})}"}]

@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from breezeblock.db.json_text import json_member
 from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.model import clock
 
+Shape = TypeVar("Shape")
 Condition = sa.ColumnElement[bool]
 MakeCondition = Callable[[sa.Column[Any], str, str], Condition]
 """The condition of a filter, from its column, its name and its value in the query."""
@@ -71,12 +72,22 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """Sort keys that came later, with the version they came in."""
 
 
+class Filtered(msgspec.Struct, frozen=True):
+    """A call that filters as a list does, and has no pages."""
+
+    listing: Listing
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """What a list answers: rows of the asked columns, and the members that stand beside them."""
 
     rows: Sequence[Any]
     beside: dict[str, Any]
     """`count`, and the links to the next page, under their names in the body."""
+
+    def whole(self, body: Shape) -> Shape:
+        """The body with what stands beside its list."""
+        return cast(Shape, {**cast(dict[str, Any], body), **self.beside})
 
 
 def equals(column: sa.Column[Any], name: str, value: str) -> Condition:
@@ -87,6 +98,11 @@ def equals(column: sa.Column[Any], name: str, value: str) -> Condition:
 def named(column: sa.Column[Any], name: str, value: str) -> Condition:
     """The name is this text, looked up by the index that lists are sorted with."""
     return sa.func.coalesce(column, _EMPTY) == value if value else column == value
+
+
+def has_parts(one: Filter) -> bool:
+    """Whether there is a filter `name~` too, by a part of the text (3.34)."""
+    return one.make in {equals, named}
 
 
 def number(column: sa.Column[Any], name: str, value: str) -> Condition:
@@ -301,7 +317,7 @@ def _filtered(call: Call, listing: Listing, query: dict[str, str]) -> list[Condi
             unknown.append(key)
             continue
         column = listing.table.c[known.column or name]
-        if like and known.make in {equals, named}:
+        if like and has_parts(known):
             found.append(column.contains(value, autoescape=True))
         else:
             loose = known.make is boolean and call.version < STRICT_BOOLEANS

@@ -22,6 +22,11 @@ def text(version: int) -> str:
     return f"3.{version}"
 
 
+def number(version: str) -> int:
+    """71 of `3.71`."""
+    return int(version.partition(".")[2])
+
+
 def requested(header: str | None) -> int:
     """The minor version that the header asks for: the oldest without one, the newest for `latest`.
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": "Compare rows, flows, exports and storages, and mend what does not agree.",
     "driver": "Which drivers are installed, and whether they keep the contract's rules.",
     "policy": "Who may do what: the rules, and the calls that each stands before.",
+    "openapi": "Print the OpenAPI document of the API.",
     "debug": "What tests and developers look at, such as kill points.",
     "clouds-yaml": "Print a clouds.yaml for OpenStack's clients.",
 }

@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable
+from typing import NotRequired, TypedDict
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -29,6 +30,7 @@ from breezeblock.keys.store import name_for
 from breezeblock.model import clock
 from breezeblock.model.group import Group
 from breezeblock.model.image import Image
+from breezeblock.model.operation import Answer
 from breezeblock.model.sources import FromBackup, FromImage, Snap, SourceVol, tag_of
 from breezeblock.model.volume import Volume
 from breezeblock.model.volume_type import VolumeType
@@ -179,9 +181,24 @@ def _arguments(volume: Volume, plan: _Plan) -> dict[str, object]:
     return arguments | {"deadline": clock.after(float(seconds))}
 
 
+class Plan(TypedDict):
+    """What a create would do and why; of one that is not possible, the reason and the status that it would answer."""
+
+    possible: bool
+    reason: NotRequired[str]
+    code: NotRequired[int]
+    source: NotRequired[str]
+    size: NotRequired[int]
+    volume_type_id: NotRequired[str | None]
+    host: NotRequired[str]
+    availability_zone: NotRequired[str]
+    quota: NotRequired[dict[str, int]]
+    answers: NotRequired[list[Answer]]
+
+
 def plan_volume(
     database: Database, settings: Settings, catalog: ImageCatalog, context: RequestContext, request: CreateVolume
-) -> dict[str, object]:
+) -> Plan:
     """What `create_volume` would do and why; changes nothing. A refusal is part of the answer, not an error."""
     try:
         image = _image_of(catalog, context, request)
@@ -201,7 +218,7 @@ def plan_volume(
         "host": chosen.pool.name,
         "availability_zone": chosen.pool.availability_zone,
         "quota": {"volumes": 1, "gigabytes": plan.draft.size},
-        "answers": [msgspec.to_builtins(answer) for answer in chosen.answers],
+        "answers": list(chosen.answers),
     }
 
 

@@ -1,6 +1,6 @@
 """The actions that attach volumes the old way: POST /volumes/{id}/action (Cinder: `api/contrib/volume_actions.py`)."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 from breezeblock.api.call import Call
 from breezeblock.api.schemas.attach_actions import (
@@ -59,7 +59,13 @@ def roll_detaching(call: Call) -> None:
     services.roll_detaching(call.database, call.context, call.id)
 
 
-def initialize_connection(call: Call) -> Any:
+class ConnectionInfo(TypedDict):
+    """How a host opens a volume, by the driver's kind of connection."""
+
+    connection_info: dict[str, Any]
+
+
+def initialize_connection(call: Call) -> ConnectionInfo:
     """os-initialize_connection: how the connector opens the volume."""
     body: InitializeConnection = call.body
     return {"connection_info": services.initialize_connection(call.database, call.context, call.id, body.connector)}

@@ -1,7 +1,5 @@
 """Calls on attachments (3.27)."""
 
-from typing import Any
-
 from breezeblock.api import listing
 from breezeblock.api.call import Call
 from breezeblock.api.listing import Filter, Listing, equals
@@ -27,7 +25,7 @@ LISTING = Listing(
 )
 
 
-def create(call: Call) -> Any:
+def create(call: Call) -> view.OneAttachment:
     """POST /attachments: reserve; with a connector, connect too."""
     body: AttachmentCreate = call.body.content
     mode = body.mode if isinstance(body, AttachmentCreateWithMode) else None
@@ -42,36 +40,34 @@ def create(call: Call) -> Any:
     return {"attachment": view.detail(made)}
 
 
-def _page(call: Call, path: str) -> tuple[list[Attachment], dict[str, Any]]:
+def _page(call: Call, path: str) -> list[Attachment]:
     page = listing.page(call, LISTING, view.COLUMNS, path, tables.attachments.c.attach_status != "detached")
-    return [Attachment(**row._mapping) for row in page.rows], page.beside
+    return [Attachment(**row._mapping) for row in page.rows]
 
 
-def summaries(call: Call) -> Any:
+def summaries(call: Call) -> view.AttachmentSummaries:
     """GET /attachments."""
-    found, _ = _page(call, "attachments")
-    return {"attachments": [view.summary(one) for one in found]}
+    return {"attachments": [view.summary(one) for one in _page(call, "attachments")]}
 
 
-def details(call: Call) -> Any:
+def details(call: Call) -> view.AttachmentDetails:
     """GET /attachments/detail."""
-    found, _ = _page(call, "attachments/detail")
-    return {"attachments": [view.detail(one) for one in found]}
+    return {"attachments": [view.detail(one) for one in _page(call, "attachments/detail")]}
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> view.OneAttachment:
     """GET /attachments/{id}."""
     with call.database.read() as connection:
         return {"attachment": view.detail(attachments.get(connection, call.id, call.context.own_project))}
 
 
-def update(call: Call) -> Any:
+def update(call: Call) -> view.OneAttachment:
     """PUT /attachments/{id}: give it a connector."""
     body: AttachmentUpdate = call.body.content
     return {"attachment": view.detail(services.connect(call.database, call.context, call.id, body.connector))}
 
 
-def delete(call: Call) -> Any:
+def delete(call: Call) -> view.AttachmentSummaries:
     """DELETE /attachments/{id}: the attachments that the volume still has."""
     left = services.delete_attachment(call.database, call.context, call.id, call.has_compute)
     return {"attachments": [view.summary(one) for one in left]}

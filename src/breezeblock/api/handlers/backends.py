@@ -1,13 +1,14 @@
 """Calls that tell of the storage behind: availability zones, pools, capabilities, and what lists are filtered by."""
 
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from breezeblock.api.call import Call
 from breezeblock.api.schemas.fields import flag
+from breezeblock.api.shapes import since
+from breezeblock.api.views import backends as view
 from breezeblock.db import pools, services, volume_types
 from breezeblock.db.services import VOLUME_BINARY
 from breezeblock.errors import InvalidInput, NotFound
-from breezeblock.model.pool import Pool
 from breezeblock.scheduling import placement
 
 POOL_FILTERS, STRICT_FILTERS, TYPE_FILTER = 28, 31, 35
@@ -35,7 +36,21 @@ _STANDARD_PROPERTIES = {
 }
 
 
-def availability_zones(call: Call) -> Any:
+class PoolsQuery(TypedDict, total=False):
+    """GET /scheduler-stats/get_pools. Whatever a pool tells of itself is a filter too, from 3.28 on."""
+
+    detail: bool
+    name: Annotated[str, since(POOL_FILTERS)]
+    volume_type: Annotated[str, since(TYPE_FILTER)]
+
+
+class ResourceFiltersQuery(TypedDict, total=False):
+    """GET /resource_filters."""
+
+    resource: str
+
+
+def availability_zones(call: Call) -> view.Zones:
     """GET /os-availability-zone: a zone is available while one of its backends is up and takes new volumes."""
     zones: dict[str, bool] = {call.settings.storage_availability_zone: False}
     with call.database.read() as connection:
@@ -50,7 +65,7 @@ def availability_zones(call: Call) -> Any:
     }
 
 
-def get_pools(call: Call) -> Any:
+def get_pools(call: Call) -> view.Pools:
     """GET /scheduler-stats/get_pools?detail=: names alone, or with capacities and capabilities (Cinder's keys)."""
     detail = flag(call.query.get("detail"), "detail")
     filters = (
@@ -62,40 +77,25 @@ def get_pools(call: Call) -> Any:
         specs = {}
         if wanted_type is not None and call.version >= TYPE_FILTER:
             specs = volume_types.get(connection, wanted_type).extra_specs
-    shown = [_pool(pool) for pool in found if placement.lacks(pool, specs) is None]
-    known = {"name"}.union(*(pool["capabilities"] for pool in map(_pool, found)))
+    told = {pool.name: view.capabilities_of(pool) for pool in found}
+    known = {"name"}.union(*told.values())
     unknown = sorted(filters.keys() - known)
     if unknown and call.version >= STRICT_FILTERS:
         raise InvalidInput(f"Invalid filters {','.join(unknown)} are found in query options.")
-    shown = [pool for pool in shown if all(_is(pool, name, value) for name, value in filters.items())]
-    return {"pools": shown if detail else [{"name": pool["name"]} for pool in shown]}
+    names = [
+        pool.name
+        for pool in found
+        if placement.lacks(pool, specs) is None
+        and all(_is({**told[pool.name], "name": pool.name}.get(name), value) for name, value in filters.items())
+    ]
+    return {"pools": [{"name": name, "capabilities": told[name]} if detail else {"name": name} for name in names]}
 
 
-def _is(pool: dict[str, Any], name: str, value: str) -> bool:
-    held = pool["name"] if name == "name" else pool["capabilities"].get(name)
+def _is(held: Any, value: str) -> bool:
     return held is not None and str(held).lower() == value.lower()
 
 
-def _pool(pool: Pool) -> dict[str, Any]:
-    return {
-        "name": pool.name,
-        "capabilities": {
-            "pool_name": pool.name.partition("#")[2],
-            "volume_backend_name": pool.backend.partition("@")[2],
-            **pool.capabilities,
-            "total_capacity_gb": pool.total_capacity_gb,
-            "free_capacity_gb": pool.free_capacity_gb,
-            "reserved_percentage": pool.reserved_percentage,
-            "max_over_subscription_ratio": pool.max_over_subscription_ratio,
-            "thin_provisioning_support": pool.thin_provisioning_support,
-            "thick_provisioning_support": pool.thick_provisioning_support,
-            "backend_state": "up" if pool.up else "down",
-            "timestamp": pool.updated_at,
-        },
-    }
-
-
-def capabilities(call: Call) -> Any:
+def capabilities(call: Call) -> view.Capabilities:
     """GET /capabilities/{host@backend}: what extra specs may ask of it. Raises `NotFound`."""
     backend = call.id.partition("#")[0]
     with call.database.read() as connection:
@@ -103,7 +103,7 @@ def capabilities(call: Call) -> Any:
         if not known:
             raise NotFound(f"Can't find service: {call.id}")
         found = [pool for pool in pools.all_pools(connection) if pool.backend == known[0].host]
-    told = _pool(found[0])["capabilities"] if found else {"volume_backend_name": known[0].host.partition("@")[2]}
+    told = view.capabilities_of(found[0]) if found else {"volume_backend_name": known[0].host.partition("@")[2]}
     return {
         "namespace": f"OS::Storage::Capabilities::{known[0].host}",
         "vendor_name": told.get("vendor_name", ""),
@@ -122,7 +122,7 @@ def capabilities(call: Call) -> Any:
     }
 
 
-def resource_filters(call: Call) -> Any:
+def resource_filters(call: Call) -> view.ResourceFilters:
     """GET /resource_filters?resource= (3.33)."""
     asked = call.query.get("resource")
     shown = RESOURCE_FILTERS if not asked else {asked: RESOURCE_FILTERS.get(asked, "")}

@@ -48,7 +48,7 @@ LISTING = Listing(
 )
 
 
-def create(call: Call) -> Any:
+def create(call: Call) -> view.NewBackup:
     """POST /backups."""
     body: BackupCreate = call.body.content
     request = backups.CreateBackup(
@@ -66,27 +66,27 @@ def create(call: Call) -> Any:
     return {"backup": view.summary(call, made.id, made.name)}
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> view.OneBackup:
     """GET /backups/{id}."""
     with call.database.read() as connection:
         row = listing.one(call, connection, LISTING, view.COLUMNS, call.id)
     return {"backup": BackupView(call).detail(row)}
 
 
-def summaries(call: Call) -> Any:
+def summaries(call: Call) -> view.BackupSummaries:
     """GET /backups."""
     page = listing.page(call, LISTING, view.SUMMARY_COLUMNS, "backups")
-    return {"backups": [view.summary(call, *row) for row in page.rows], **page.beside}
+    return page.whole(view.BackupSummaries(backups=[view.summary(call, *row) for row in page.rows]))
 
 
-def details(call: Call) -> Any:
+def details(call: Call) -> view.BackupDetails:
     """GET /backups/detail."""
     page = listing.page(call, LISTING, view.COLUMNS, "backups/detail")
     detail = BackupView(call).detail
-    return {"backups": [detail(row) for row in page.rows], **page.beside}
+    return page.whole(view.BackupDetails(backups=[detail(row) for row in page.rows]))
 
 
-def restore(call: Call) -> Any:
+def restore(call: Call) -> view.Restore:
     """POST /backups/{id}/restore: into a volume that is there, or a new one."""
     body: BackupRestore = call.body.content or BackupRestore()
     backup, volume = backups.restore_backup(
@@ -101,7 +101,7 @@ def restore(call: Call) -> Any:
     return {"restore": {"backup_id": backup.id, "volume_id": volume.id, "volume_name": volume.name}}
 
 
-def update(call: Call) -> Any:
+def update(call: Call) -> view.NewBackup:
     """PUT /backups/{id} (3.9)."""
     body: BackupUpdate = call.body.content or BackupUpdate()
     values: dict[str, Any] = {}
@@ -131,12 +131,13 @@ def force_delete(call: Call) -> None:
     backups.delete_backup(call.database, call.context, call.id, force=True)
 
 
-def export_record(call: Call) -> Any:
+def export_record(call: Call) -> view.ExportedRecord:
     """GET /backups/{id}/export_record (administrators)."""
-    return {"backup-record": backup_records.export_record(call.database, call.context, call.id)}
+    record = backup_records.export_record(call.database, call.context, call.id)
+    return {"backup-record": {"backup_service": record["backup_service"], "backup_url": record["backup_url"]}}
 
 
-def import_record(call: Call) -> Any:
+def import_record(call: Call) -> view.NewBackup:
     """POST /backups/import_record (administrators)."""
     body: BackupRecord = call.body.content
     made = backup_records.import_record(

@@ -3,8 +3,6 @@
 As in Cinder they also show and change the groups of other types.
 """
 
-from typing import Any
-
 import msgspec
 
 from breezeblock.api import listing
@@ -31,7 +29,7 @@ LISTING = msgspec.structs.replace(group_handlers.LISTING, strict_since=None, lin
 SNAPSHOT_LISTING = msgspec.structs.replace(snapshot_handlers.LISTING, strict_since=None)
 
 
-def create(call: Call) -> Any:
+def create(call: Call) -> view.NewConsistencyGroup:
     """POST /consistencygroups."""
     body: ConsistencyGroupCreate = call.body.content
     types = group_handlers.ids(body.volume_types)
@@ -50,7 +48,7 @@ def create(call: Call) -> Any:
     return {"consistencygroup": view.summary(made.id, made.name)}
 
 
-def create_from_src(call: Call) -> Any:
+def create_from_src(call: Call) -> view.NewConsistencyGroup:
     """POST /consistencygroups/create_from_src."""
     body: ConsistencyGroupCopy = call.body.content
     if not body.cgsnapshot_id and not body.source_cgid:
@@ -75,23 +73,25 @@ def create_from_src(call: Call) -> Any:
     return {"consistencygroup": view.summary(made.id, made.name)}
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> view.OneConsistencyGroup:
     """GET /consistencygroups/{id}."""
     with call.database.read() as connection:
         row = listing.one(call, connection, LISTING, view.COLUMNS, call.id)
     return {"consistencygroup": view.consistency_group(row)}
 
 
-def summaries(call: Call) -> Any:
+def summaries(call: Call) -> view.ConsistencyGroupSummaries:
     """GET /consistencygroups."""
     page = listing.page(call, LISTING, view.SUMMARY_COLUMNS, "consistencygroups")
-    return {"consistencygroups": [view.summary(*row) for row in page.rows], **page.beside}
+    return page.whole(view.ConsistencyGroupSummaries(consistencygroups=[view.summary(*row) for row in page.rows]))
 
 
-def details(call: Call) -> Any:
+def details(call: Call) -> view.ConsistencyGroupDetails:
     """GET /consistencygroups/detail."""
     page = listing.page(call, LISTING, view.COLUMNS, "consistencygroups/detail")
-    return {"consistencygroups": [view.consistency_group(row) for row in page.rows], **page.beside}
+    return page.whole(
+        view.ConsistencyGroupDetails(consistencygroups=[view.consistency_group(row) for row in page.rows])
+    )
 
 
 def update(call: Call) -> None:
@@ -126,7 +126,7 @@ def delete(call: Call) -> None:
     groups.delete_group(call.database, call.context, call.id, force)
 
 
-def create_snapshot(call: Call) -> Any:
+def create_snapshot(call: Call) -> snapshot_view.NewCgsnapshot:
     """POST /cgsnapshots."""
     body: CgsnapshotCreate = call.body.content
     made = group_snapshots.create_group_snapshot(
@@ -140,20 +140,20 @@ def create_snapshot(call: Call) -> Any:
     return {"cgsnapshot": {"id": made.id, "name": made.name}}
 
 
-def show_snapshot(call: Call) -> Any:
+def show_snapshot(call: Call) -> snapshot_view.OneCgsnapshot:
     """GET /cgsnapshots/{id}."""
     with call.database.read() as connection:
         row = listing.one(call, connection, SNAPSHOT_LISTING, snapshot_view.COLUMNS, call.id)
     return {"cgsnapshot": snapshot_view.cgsnapshot(row)}
 
 
-def snapshot_summaries(call: Call) -> Any:
+def snapshot_summaries(call: Call) -> snapshot_view.CgsnapshotSummaries:
     """GET /cgsnapshots."""
     page = listing.page(call, SNAPSHOT_LISTING, snapshot_view.SUMMARY_COLUMNS, "cgsnapshots")
-    return {"cgsnapshots": [view.summary(*row) for row in page.rows]}
+    return {"cgsnapshots": [{"id": row.id, "name": row.name} for row in page.rows]}
 
 
-def snapshot_details(call: Call) -> Any:
+def snapshot_details(call: Call) -> snapshot_view.CgsnapshotDetails:
     """GET /cgsnapshots/detail."""
     page = listing.page(call, SNAPSHOT_LISTING, snapshot_view.COLUMNS, "cgsnapshots/detail")
     return {"cgsnapshots": [snapshot_view.cgsnapshot(row) for row in page.rows]}

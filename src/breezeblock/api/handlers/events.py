@@ -4,8 +4,10 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from typing import Annotated, TypedDict
 
 import msgspec
+from msgspec import Meta
 
 from breezeblock.api.call import Call, Reply
 from breezeblock.db import outbox
@@ -21,7 +23,22 @@ STREAM_SECONDS = 600.0
 """Then the client has to come again, and to show again that it may."""
 
 
-def stream(call: Call) -> Reply:
+EVENT_STREAM = "text/event-stream"
+
+
+class StreamQuery(TypedDict, total=False):
+    """Of all projects, for administrators."""
+
+    all_projects: bool
+
+
+StreamHeaders = TypedDict(
+    "StreamHeaders", {"Last-Event-ID": Annotated[str, Meta(pattern=r"\A[0-9]{1,18}\Z")]}, total=False
+)
+"""Where the client left off."""
+
+
+def stream(call: Call) -> Reply[bytes]:
     """GET /events[?all_projects=true]: events as they come, after `Last-Event-ID` where the client has one.
 
     Raises `InvalidInput` for one that is no number, `Forbidden` for all projects unless an administrator asks, and
@@ -37,7 +54,6 @@ def stream(call: Call) -> Reply:
         raise ServiceUnavailable("Too many event streams are open; try again later.")
     return Reply(
         stream=EventStream(call, None if last is None else int(last), None if everybodys else call.context.project_id),
-        media_type="text/event-stream",
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
 

@@ -1,6 +1,6 @@
 """GET /extensions: what Cinder calls the parts of its API that were once optional. The list never changes."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 from breezeblock.api.call import Call
 from breezeblock.errors import NotFound
@@ -41,17 +41,39 @@ _NAMED = {
 }
 
 
-def _shown(alias: str) -> dict[str, Any]:
+class Extension(TypedDict):
+    """A part of the API that was once optional."""
+
+    name: str
+    alias: str
+    description: str
+    updated: str
+    links: list[Any]
+
+
+class Extensions(TypedDict):
+    """The parts that were once optional."""
+
+    extensions: list[Extension]
+
+
+class OneExtension(TypedDict):
+    """One of them."""
+
+    extension: Extension
+
+
+def _shown(alias: str) -> Extension:
     name, updated, description = _NAMED[alias]
     return {"name": name, "alias": alias, "description": description, "updated": updated, "links": []}
 
 
-def index(call: Call) -> Any:
+def index(call: Call) -> Extensions:
     """GET /extensions."""
     return {"extensions": [_shown(alias) for alias in _NAMED]}
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> OneExtension:
     """GET /extensions/{alias}."""
     if call.id not in _NAMED:
         raise NotFound

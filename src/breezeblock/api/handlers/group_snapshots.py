@@ -1,14 +1,12 @@
 """Calls on group snapshots."""
 
-from typing import Any
-
 from breezeblock.api import listing
 from breezeblock.api.call import Call
 from breezeblock.api.handlers.groups import check_generic
 from breezeblock.api.listing import Filter, Listing, equals
 from breezeblock.api.schemas.fields import trimmed
 from breezeblock.api.schemas.group_snapshots import GroupSnapshotCreate
-from breezeblock.api.schemas.groups import StatusReset
+from breezeblock.api.schemas.groups import GroupStatusReset
 from breezeblock.api.views import group_snapshots as view
 from breezeblock.api.views.group_snapshots import GroupSnapshotView
 from breezeblock.api.views.groups import legacy_type
@@ -38,7 +36,7 @@ LISTING = Listing(
 )
 
 
-def create(call: Call) -> Any:
+def create(call: Call) -> view.NewGroupSnapshot:
     """POST /group_snapshots."""
     body: GroupSnapshotCreate = call.body.content
     with call.database.read() as connection:
@@ -55,7 +53,7 @@ def create(call: Call) -> Any:
     return {"group_snapshot": {"id": made.id, "name": made.name, "group_type_id": made.group_type_id}}
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> view.OneGroupSnapshot:
     """GET /group_snapshots/{id}."""
     with call.database.read() as connection:
         row = listing.one(call, connection, LISTING, view.COLUMNS, call.id)
@@ -63,17 +61,19 @@ def show(call: Call) -> Any:
     return {"group_snapshot": GroupSnapshotView(call).detail(row)}
 
 
-def summaries(call: Call) -> Any:
+def summaries(call: Call) -> view.GroupSnapshotSummaries:
     """GET /group_snapshots."""
     page = listing.page(_unpaged(call), LISTING, view.SUMMARY_COLUMNS, "group_snapshots", _generic())
-    return {"group_snapshots": [{"id": row.id, "name": row.name} for row in page.rows], **page.beside}
+    return page.whole(
+        view.GroupSnapshotSummaries(group_snapshots=[{"id": row.id, "name": row.name} for row in page.rows])
+    )
 
 
-def details(call: Call) -> Any:
+def details(call: Call) -> view.GroupSnapshotDetails:
     """GET /group_snapshots/detail."""
     page = listing.page(_unpaged(call), LISTING, view.COLUMNS, "group_snapshots/detail", _generic())
     detail = GroupSnapshotView(call).detail
-    return {"group_snapshots": [detail(row) for row in page.rows], **page.beside}
+    return page.whole(view.GroupSnapshotDetails(group_snapshots=[detail(row) for row in page.rows]))
 
 
 def _unpaged(call: Call) -> Call:
@@ -96,5 +96,5 @@ def delete(call: Call) -> None:
 
 def reset_status(call: Call) -> None:
     """reset_status (3.19, administrators)."""
-    body: StatusReset = call.body
+    body: GroupStatusReset = call.body
     group_snapshots.reset_status(call.database, call.context, call.id, body.status.strip().lower())

@@ -8,7 +8,7 @@ from breezeblock.api.handlers.volume_types import asked_is_public
 from breezeblock.api.listing import Filter, Listing, passed_over
 from breezeblock.api.schemas.fields import flag
 from breezeblock.api.schemas.group_types import GroupTypeCreate, GroupTypeUpdate
-from breezeblock.api.views.group_types import COLUMNS, GroupTypeView
+from breezeblock.api.views.group_types import COLUMNS, GroupSpecs, GroupTypes, GroupTypeView, OneGroupType
 from breezeblock.db import group_types, tables
 from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.model.group_type import GroupType
@@ -19,11 +19,12 @@ LISTING = Listing(
     table=tables.group_types,
     filters={"is_public": Filter(make=passed_over)},
     sort_keys=frozenset("id name is_public created_at updated_at description".split()),
+    links="group_type_links",
     strict_since=None,
 )
 
 
-def create(call: Call) -> Any:
+def create(call: Call) -> OneGroupType:
     """POST /group_types."""
     body: GroupTypeCreate = call.body.content
     if not body.name.strip():
@@ -38,25 +39,24 @@ def create(call: Call) -> Any:
     return {"group_type": GroupTypeView(call).detail(made)}
 
 
-def index(call: Call) -> Any:
+def index(call: Call) -> GroupTypes:
     """GET /group_types: the public ones; an administrator chooses by `is_public` (None is all)."""
     asked = asked_is_public(call)
     is_public = tables.group_types.c.is_public
     visible = [] if asked is None else [is_public.is_(asked)]
     page = listing.page(call, LISTING, COLUMNS, "group_types", *visible)
     detail = GroupTypeView(call).detail
-    beside = {name.replace("types_links", "type_links"): value for name, value in page.beside.items()}
-    return {"group_types": [detail(GroupType(**row._mapping)) for row in page.rows], **beside}
+    return page.whole(GroupTypes(group_types=[detail(GroupType(**row._mapping)) for row in page.rows]))
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> OneGroupType:
     """GET /group_types/{id}. There is no default group type until one is configured, as with Cinder."""
     if call.id == "default":
         raise NotFound("Default group type can not be found.")
     return {"group_type": GroupTypeView(call).detail(_visible(call))}
 
 
-def update(call: Call) -> Any:
+def update(call: Call) -> OneGroupType:
     """PUT /group_types/{id}."""
     body: GroupTypeUpdate = call.body.content
     values: dict[str, Any] = {}
@@ -78,18 +78,18 @@ def delete(call: Call) -> None:
     services.delete_type(call.database, call.id)
 
 
-def list_specs(call: Call) -> Any:
+def list_specs(call: Call) -> GroupSpecs:
     """GET /group_types/{id}/group_specs."""
     return {"group_specs": _visible(call).group_specs}
 
 
-def set_specs(call: Call) -> Any:
+def set_specs(call: Call) -> GroupSpecs:
     """POST /group_types/{id}/group_specs."""
     services.set_specs(call.database, call.id, call.body.content)
     return {"group_specs": call.body.content}
 
 
-def show_spec(call: Call) -> Any:
+def show_spec(call: Call) -> dict[str, str | None]:
     """GET /group_types/{id}/group_specs/{key}."""
     key, specs = call.path["key"], _visible(call).group_specs
     if key not in specs:
@@ -97,12 +97,13 @@ def show_spec(call: Call) -> Any:
     return {key: specs[key]}
 
 
-def set_spec(call: Call) -> Any:
+def set_spec(call: Call) -> dict[str, str | None]:
     """PUT /group_types/{id}/group_specs/{key}."""
     if call.path["key"] not in call.body:
         raise InvalidInput("Request body and URI mismatch")
     services.set_specs(call.database, call.id, call.body)
-    return call.body
+    body: dict[str, str | None] = call.body
+    return body
 
 
 def remove_spec(call: Call) -> None:

@@ -9,12 +9,12 @@ from breezeblock.api.call import Call
 from breezeblock.api.listing import Filter, Listing, equals, passed_over
 from breezeblock.api.schemas.fields import flag, trimmed
 from breezeblock.api.schemas.groups import (
-    Failover,
     GroupCreate,
     GroupCreateFromSrc,
     GroupDelete,
+    GroupFailover,
+    GroupStatusReset,
     GroupUpdate,
-    StatusReset,
 )
 from breezeblock.api.views import groups as view
 from breezeblock.api.views.groups import GroupView
@@ -49,7 +49,7 @@ LISTING = Listing(
 )
 
 
-def create(call: Call) -> Any:
+def create(call: Call) -> view.NewGroup:
     """POST /groups."""
     body: GroupCreate = call.body.content
     if len(set(body.volume_types)) != len(body.volume_types):
@@ -70,7 +70,7 @@ def create(call: Call) -> Any:
     return {"group": view.summary(made.id, made.name)}
 
 
-def create_from_src(call: Call) -> Any:
+def create_from_src(call: Call) -> view.NewGroup:
     """create-from-src (3.14): of a group snapshot or of another group."""
     body: GroupCreateFromSrc = call.body
     if (body.group_snapshot_id is None) == (body.source_group_id is None):
@@ -119,7 +119,7 @@ def _check_own(call: Call) -> None:
     check_generic(call, group.group_type_id)
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> view.OneGroup:
     """GET /groups/{id}, from 3.25 on with its volumes by `?list_volume=True`."""
     with call.database.read() as connection:
         row = listing.one(call, connection, LISTING, view.COLUMNS, call.id)
@@ -135,17 +135,17 @@ def _volumes(call: Call, rows: Any) -> dict[str, list[str]] | None:
         return group_rows.volume_ids(connection, [row[0] for row in rows])
 
 
-def summaries(call: Call) -> Any:
+def summaries(call: Call) -> view.GroupSummaries:
     """GET /groups."""
     page = listing.page(call, LISTING, view.SUMMARY_COLUMNS, "groups", _generic())
-    return {"groups": [view.summary(*row) for row in page.rows], **page.beside}
+    return page.whole(view.GroupSummaries(groups=[view.summary(*row) for row in page.rows]))
 
 
-def details(call: Call) -> Any:
+def details(call: Call) -> view.GroupDetails:
     """GET /groups/detail."""
     page = listing.page(call, LISTING, view.COLUMNS, "groups/detail", _generic())
     detail = GroupView(call, _volumes(call, page.rows)).detail
-    return {"groups": [detail(row) for row in page.rows], **page.beside}
+    return page.whole(view.GroupDetails(groups=[detail(row) for row in page.rows]))
 
 
 def _generic() -> listing.Condition:
@@ -187,7 +187,7 @@ def delete(call: Call) -> None:
 
 def reset_status(call: Call) -> None:
     """reset_status (3.20, administrators)."""
-    body: StatusReset = call.body
+    body: GroupStatusReset = call.body
     groups.reset_status(call.database, call.context, call.id, body.status.strip().lower())
 
 
@@ -203,11 +203,11 @@ def disable_replication(call: Call) -> None:
 
 def failover_replication(call: Call) -> None:
     """failover_replication (3.38)."""
-    body: Failover = call.body
+    body: GroupFailover = call.body
     allowed = flag(body.allow_attached_volume, "allow_attached_volume")
     group_replication.fail_over(call.database, call.context, call.id, allowed)
 
 
-def list_replication_targets(call: Call) -> Any:
+def list_replication_targets(call: Call) -> view.ReplicationTargets:
     """list_replication_targets (3.38)."""
     return {"replication_targets": group_replication.targets(call.database, call.context, call.id)}

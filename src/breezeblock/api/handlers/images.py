@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 import falcon
 
 from breezeblock.api.call import Call, Reply
-from breezeblock.api.schemas.images import IMAGE_SCHEMA, IMAGES_SCHEMA, READ_ONLY, SETTABLE, Change
+from breezeblock.api.schemas.images import DATA, IMAGE_SCHEMA, IMAGES_SCHEMA, READ_ONLY, SETTABLE, Change
 from breezeblock.api.views import images as view
 from breezeblock.db.images import ImageQuery
 from breezeblock.errors import Forbidden, InvalidInput, NotFound, UnsupportedMediaType
@@ -24,7 +24,7 @@ def _store(call: Call) -> LocalCatalog:
     return cast(LocalCatalog, call.catalog)
 
 
-def create(call: Call) -> Any:
+def create(call: Call) -> Reply[view.ImageDetail]:
     """POST /v2/images: the image without its data."""
     body: dict[str, Any] = call.body
     fields = _fields({key: value for key, value in body.items() if key != "id"})
@@ -54,11 +54,11 @@ def _property(key: str) -> str:
     return key
 
 
-def index(call: Call) -> Any:
+def index(call: Call) -> view.Images:
     """GET /v2/images."""
     limit = _limit(call.query.get("limit"))
     found = _store(call).list_images(call.context, _query(call, limit))
-    body: dict[str, Any] = {
+    body: view.Images = {
         "images": [view.detail(image) for image in found],
         "first": "/v2/images" + _tail(call.query, None),
         "schema": "/v2/schemas/images",
@@ -127,12 +127,12 @@ def _sort(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return list(zip(keys, ways, strict=False))
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> view.ImageDetail:
     """GET /v2/images/{id}."""
     return view.detail(_store(call).get(call.context, call.id))
 
 
-def update(call: Call) -> Any:
+def update(call: Call) -> view.ImageDetail:
     """PATCH /v2/images/{id}: a JSON patch of attributes, properties and tags."""
     store = _store(call)
     image = store.get(call.context, call.id)
@@ -169,8 +169,8 @@ def delete(call: Call) -> None:
 
 def upload(call: Call) -> None:
     """PUT /v2/images/{id}/file: the data as they come; they are on disk, inspected and checked before the answer."""
-    if (call.request.content_type or "").partition(";")[0] not in {"application/octet-stream", ""}:
-        raise UnsupportedMediaType("The data of an image come as application/octet-stream.")
+    if (call.request.content_type or "").partition(";")[0] not in {DATA, ""}:
+        raise UnsupportedMediaType(f"The data of an image come as {DATA}.")
     _store(call).upload(call.context, call.id, _pieces(call.request))
 
 
@@ -186,7 +186,7 @@ def _pieces(request: falcon.Request) -> Iterator[bytes]:
         raise InvalidInput(f"The data ended after {came} of {length} bytes.")
 
 
-def download(call: Call) -> Any:
+def download(call: Call) -> Reply[bytes]:
     """GET /v2/images/{id}/file; 204 for an image without data."""
     image: Image = _store(call).get(call.context, call.id)
     path = _store(call).local_path(call.id)
@@ -195,7 +195,7 @@ def download(call: Call) -> Any:
     headers = {"Content-Length": str(image.size)}
     if image.checksum:
         headers["Content-MD5"] = image.checksum
-    return Reply(stream=path.open("rb"), media_type="application/octet-stream", headers=headers)
+    return Reply(stream=path.open("rb"), headers=headers)
 
 
 def add_tag(call: Call) -> None:
@@ -213,11 +213,11 @@ def remove_tag(call: Call) -> None:
     _store(call).update(call.context, call.id, {"tags": [one for one in image.tags if one != tag]})
 
 
-def image_schema(call: Call) -> Any:
+def image_schema(call: Call) -> dict[str, Any]:
     """GET /v2/schemas/image."""
     return IMAGE_SCHEMA
 
 
-def images_schema(call: Call) -> Any:
+def images_schema(call: Call) -> dict[str, Any]:
     """GET /v2/schemas/images."""
     return IMAGES_SCHEMA

@@ -7,6 +7,7 @@ import msgspec
 from breezeblock.api.call import Call
 from breezeblock.api.schemas.fields import flag, trimmed
 from breezeblock.api.schemas.manageable import ClusterVolumeManage, SnapshotManage, VolumeManage
+from breezeblock.api.views import manageable as view
 from breezeblock.api.views import snapshots as snapshot_view
 from breezeblock.api.views import volumes as volume_view
 from breezeblock.api.views.snapshots import SnapshotView
@@ -14,12 +15,10 @@ from breezeblock.api.views.volumes import VolumeView
 from breezeblock.errors import InvalidInput
 from breezeblock.services import manage
 
-SUMMARY = ("reference", "size", "safe_to_manage")
-DETAIL = (*SUMMARY, "reason_not_safe", "cinder_id", "extra_info")
 SORT_KEYS, SORT_DIRECTIONS = ("reference", "size"), ("asc", "desc")
 
 
-def manage_volume(call: Call) -> Any:
+def manage_volume(call: Call) -> volume_view.OneVolume:
     """POST /os-volume-manage."""
     body: VolumeManage | ClusterVolumeManage = call.body.content
     cluster = body.cluster if isinstance(body, ClusterVolumeManage) else None
@@ -40,7 +39,7 @@ def manage_volume(call: Call) -> Any:
     return {"volume": VolumeView(call, types, extended=False).detail(volume_view.row_of(volume), {})}
 
 
-def manage_snapshot(call: Call) -> Any:
+def manage_snapshot(call: Call) -> snapshot_view.OneSnapshot:
     """POST /os-snapshot-manage."""
     body: SnapshotManage = call.body.content
     fields = {"name": trimmed(body.name), "description": trimmed(body.description), "metadata": body.metadata or {}}
@@ -60,27 +59,27 @@ def unmanage_snapshot(call: Call) -> None:
     manage.unmanage_snapshot(call.database, call.context, call.id)
 
 
-def volume_summaries(call: Call) -> Any:
+def volume_summaries(call: Call) -> view.ManageableVolumeSummaries:
     """GET /os-volume-manage."""
-    return {"manageable-volumes": _page(call, "volume", SUMMARY)}
+    return {"manageable-volumes": [view.volume_summary(one) for one in _page(call, "volume")]}
 
 
-def volume_details(call: Call) -> Any:
+def volume_details(call: Call) -> view.ManageableVolumeDetails:
     """GET /os-volume-manage/detail."""
-    return {"manageable-volumes": _page(call, "volume", DETAIL)}
+    return {"manageable-volumes": [view.volume_detail(one) for one in _page(call, "volume")]}
 
 
-def snapshot_summaries(call: Call) -> Any:
+def snapshot_summaries(call: Call) -> view.ManageableSnapshotSummaries:
     """GET /os-snapshot-manage."""
-    return {"manageable-snapshots": _page(call, "snapshot", (*SUMMARY, "source_reference"))}
+    return {"manageable-snapshots": [view.snapshot_summary(one) for one in _page(call, "snapshot")]}
 
 
-def snapshot_details(call: Call) -> Any:
+def snapshot_details(call: Call) -> view.ManageableSnapshotDetails:
     """GET /os-snapshot-manage/detail."""
-    return {"manageable-snapshots": _page(call, "snapshot", (*DETAIL, "source_reference"))}
+    return {"manageable-snapshots": [view.snapshot_detail(one) for one in _page(call, "snapshot")]}
 
 
-def _page(call: Call, kind: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:
+def _page(call: Call, kind: str) -> list[dict[str, Any]]:
     """Cinder's `paginate_entries_list`: the marker is a reference as JSON, after which the page begins."""
     host = _host(call, call.query.get("host"), call.query.get("cluster"), 17)
     order = _order(call)
@@ -89,8 +88,7 @@ def _page(call: Call, kind: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:
     for key, direction in reversed(order):
         found.sort(key=lambda one, by=key: _sortable(one[by]), reverse=direction == "desc")  # type: ignore[misc]
     begin = offset + (_after(found, call.query["marker"]) if "marker" in call.query else 0)
-    page = found[begin : begin + min(limit, call.settings.osapi_max_limit)]
-    return [{key: one[key] for key in keys} for one in page]
+    return found[begin : begin + min(limit, call.settings.osapi_max_limit)]
 
 
 def _sortable(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """The metadata of volumes and snapshots, as resources of their own below them."""
 
 import hashlib
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 import sqlalchemy as sa
@@ -15,6 +15,18 @@ from breezeblock.services import metadata
 ETAGS = 15
 
 
+class MetadataShown(TypedDict):
+    """Keys and values."""
+
+    metadata: dict[str, str]
+
+
+class MetaShown(TypedDict):
+    """One key and its value."""
+
+    meta: dict[str, str]
+
+
 class MetadataHandlers:
     """The handlers for one kind of resource.
 
@@ -23,7 +35,7 @@ class MetadataHandlers:
 
     def __init__(self, owner: Listing, *, etags: bool = False) -> None:
         self._owner = owner
-        self._etags = etags
+        self.etags = etags
 
     def _read(self, call: Call) -> dict[str, str]:
         with call.database.read() as connection:
@@ -34,17 +46,17 @@ class MetadataHandlers:
     def _change(self, call: Call, change: metadata.Change) -> dict[str, str]:
         return metadata.change(call.database, call.context, self._owner.noun.lower(), call.id, "metadata", change)
 
-    def show(self, call: Call) -> Any:
+    def show(self, call: Call) -> Reply[MetadataShown]:
         """GET …/metadata."""
-        content = {"metadata": self._read(call)}
+        content: MetadataShown = {"metadata": self._read(call)}
         etag = {"Etag": _etag(content["metadata"])} if self._has_etags(call) else {}
         return Reply(content=content, headers=etag)
 
-    def add(self, call: Call) -> Any:
+    def add(self, call: Call) -> MetadataShown:
         """POST …/metadata: adds to what is there."""
         return {"metadata": self._change(call, lambda old: old | call.body.content)}
 
-    def replace(self, call: Call) -> Any:
+    def replace(self, call: Call) -> MetadataShown:
         """PUT …/metadata: all of it anew."""
 
         def change(old: dict[str, str]) -> dict[str, str]:
@@ -54,7 +66,7 @@ class MetadataHandlers:
 
         return {"metadata": self._change(call, change)}
 
-    def show_one(self, call: Call) -> Any:
+    def show_one(self, call: Call) -> MetaShown:
         """GET …/metadata/{key}."""
         key = call.path["key"]
         found = self._read(call)
@@ -62,7 +74,7 @@ class MetadataHandlers:
             raise self._missing(call, key)
         return {"meta": {key: found[key]}}
 
-    def set_one(self, call: Call) -> Any:
+    def set_one(self, call: Call) -> MetaShown:
         """PUT …/metadata/{key}."""
         key = call.path["key"]
         asked: dict[str, str] = call.body.content
@@ -88,7 +100,7 @@ class MetadataHandlers:
         self._change(call, change)
 
     def _has_etags(self, call: Call) -> bool:
-        return self._etags and call.version >= ETAGS
+        return self.etags and call.version >= ETAGS
 
     def _check_match(self, call: Call, old: dict[str, str]) -> None:
         """Raises `PreconditionFailed` where If-Match names other metadata than these."""

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -37,15 +36,15 @@ LISTING = Listing(
 )
 
 
-def index(call: Call) -> Any:
+def index(call: Call) -> view.Operations:
     """GET /operations[?resource_id=…]. An administrator who names a resource sees it whosever it is."""
     if call.context.is_admin and "resource_id" in call.query:
         call.query.setdefault("all_tenants", "true")
     page = listing.page(call, LISTING, tuple(tables.operations.c), "operations")
-    return {"operations": _shown(call, [of_row(row) for row in page.rows]), **page.beside}
+    return page.whole(view.Operations(operations=_shown(call, [of_row(row) for row in page.rows])))
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> view.OneOperation:
     """GET /operations/{id}."""
     return {"operation": _shown(call, [operations.get_operation(call.database, call.context, call.id)])[0]}
 
@@ -55,7 +54,7 @@ def cancel(call: Call) -> None:
     operations.cancel_operation(call.database, call.context, call.id)
 
 
-def events(call: Call) -> Reply:
+def events(call: Call) -> Reply[bytes]:
     """GET /operations/{id}/events: server-sent events, one at each change, until it has ended.
 
     Raises `ServiceUnavailable` while half of the API's threads hold such streams already.
@@ -65,12 +64,11 @@ def events(call: Call) -> Reply:
         raise ServiceUnavailable("Too many event streams are open; look at the operation itself instead.")
     return Reply(
         stream=EventStream(call, first),
-        media_type="text/event-stream",
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
 
 
-def _shown(call: Call, found: list[Operation]) -> list[dict[str, Any]]:
+def _shown(call: Call, found: list[Operation]) -> list[view.OperationShown]:
     """Operations as they are told; for those that wait for another's end, one more statement."""
     awaited = operations.awaited(call.database, found)
     return [view.shown(one, awaited.get(one.waits_for or "")) for one in found]

@@ -1,6 +1,6 @@
 """Calls on quotas, their classes, and limits."""
 
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from sqlalchemy.engine import Connection
 
@@ -12,7 +12,55 @@ from breezeblock.errors import InvalidInput
 from breezeblock.scheduling import quota
 
 
-def show(call: Call) -> Any:
+class Usage(TypedDict):
+    """A limit and what counts against it."""
+
+    limit: int
+    in_use: int
+    reserved: int
+
+
+class QuotaSet(TypedDict):
+    """Limits by name, -1 for none, or with what is in use; `id` is the project."""
+
+    quota_set: dict[str, int | str | Usage]
+
+
+class QuotaClassSet(TypedDict):
+    """The limits of a class by name, -1 for none; `id` is the class."""
+
+    quota_class_set: dict[str, int | str]
+
+
+class AbsoluteLimits(TypedDict):
+    """A project's limits, and what it has in use for those whom policy tells it. Sizes are GiB."""
+
+    maxTotalVolumes: int
+    maxTotalVolumeGigabytes: int
+    maxTotalSnapshots: int
+    maxTotalBackups: int
+    maxTotalBackupGigabytes: int
+    totalVolumesUsed: NotRequired[int]
+    totalGigabytesUsed: NotRequired[int]
+    totalSnapshotsUsed: NotRequired[int]
+    totalBackupsUsed: NotRequired[int]
+    totalBackupGigabytesUsed: NotRequired[int]
+
+
+class Limits(TypedDict):
+    """Limits; there are none on rates."""
+
+    rate: list[Any]
+    absolute: AbsoluteLimits
+
+
+class LimitsShown(TypedDict):
+    """The limits of a project."""
+
+    limits: Limits
+
+
+def show(call: Call) -> QuotaSet:
     """GET /os-quota-sets/{project}, with what is in use by `?usage=True`; nothing is ever reserved."""
     call.must("volume_extension:quotas:show", call.id)
     with call.database.read() as connection:
@@ -26,7 +74,7 @@ def show(call: Call) -> Any:
     return {"quota_set": shown | {"id": call.id}}
 
 
-def defaults(call: Call) -> Any:
+def defaults(call: Call) -> QuotaSet:
     """GET /os-quota-sets/{project}/defaults: those of the default class."""
     call.must("volume_extension:quotas:show", call.id)
     with call.database.read() as connection:
@@ -34,7 +82,7 @@ def defaults(call: Call) -> Any:
     return {"quota_set": limits | {"id": call.id}}
 
 
-def update(call: Call) -> Any:
+def update(call: Call) -> QuotaSet:
     """PUT /os-quota-sets/{project}. A limit below what is in use is refused, as Cinder does."""
     _check_id(call, "quota_set_name")
     with call.database.begin() as connection:
@@ -56,14 +104,14 @@ def reset(call: Call) -> None:
         quotas.reset(connection, call.id)
 
 
-def show_class(call: Call) -> Any:
+def show_class(call: Call) -> QuotaClassSet:
     """GET /os-quota-class-sets/{class}: its limits, and those of the default class where it has none."""
     with call.database.read() as connection:
         limits = _shown(connection, quota.defaults(connection, call.settings, call.id))
     return {"quota_class_set": limits | {"id": call.id}}
 
 
-def update_class(call: Call) -> Any:
+def update_class(call: Call) -> QuotaClassSet:
     """PUT /os-quota-class-sets/{class}."""
     _check_id(call, "quota_class_name")
     with call.database.begin() as connection:
@@ -71,7 +119,7 @@ def update_class(call: Call) -> Any:
         return {"quota_class_set": _shown(connection, quota.defaults(connection, call.settings, call.id))}
 
 
-def limits(call: Call) -> Any:
+def limits(call: Call) -> LimitsShown:
     """GET /limits; of another project for an administrator from 3.39 on."""
     project_id = call.context.project_id
     if call.version >= 39 and call.context.is_admin:
@@ -79,7 +127,7 @@ def limits(call: Call) -> Any:
     with call.database.read() as connection:
         allowed = quota.limits(connection, call.settings, project_id)
         used = quota.in_use(quotas.usage(connection, project_id), call.settings)
-    absolute = {
+    absolute: AbsoluteLimits = {
         "maxTotalVolumes": allowed["volumes"],
         "maxTotalVolumeGigabytes": allowed["gigabytes"],
         "maxTotalSnapshots": allowed["snapshots"],
@@ -87,13 +135,11 @@ def limits(call: Call) -> Any:
         "maxTotalBackupGigabytes": allowed["backup_gigabytes"],
     }
     if call.may("limits_extension:used_limits"):
-        absolute |= {
-            "totalVolumesUsed": used["volumes"],
-            "totalGigabytesUsed": used["gigabytes"],
-            "totalSnapshotsUsed": used["snapshots"],
-            "totalBackupsUsed": used["backups"],
-            "totalBackupGigabytesUsed": used["backup_gigabytes"],
-        }
+        absolute["totalVolumesUsed"] = used["volumes"]
+        absolute["totalGigabytesUsed"] = used["gigabytes"]
+        absolute["totalSnapshotsUsed"] = used["snapshots"]
+        absolute["totalBackupsUsed"] = used["backups"]
+        absolute["totalBackupGigabytesUsed"] = used["backup_gigabytes"]
     return {"limits": {"rate": [], "absolute": absolute}}
 
 

@@ -1,6 +1,6 @@
 """Calls on services, on hosts, on clusters (of which there are none) and what died on them."""
 
-from typing import Any
+from typing import Any, Literal, NoReturn
 
 import sqlalchemy as sa
 from msgspec import UNSET
@@ -8,6 +8,7 @@ from msgspec import UNSET
 from breezeblock.api.call import Call
 from breezeblock.api.schemas.fields import flag
 from breezeblock.api.schemas.services import BackendChange, Cleanup, ServiceChange, ServiceDisable
+from breezeblock.api.views import services as view
 from breezeblock.db import services, tables
 from breezeblock.db.services import VOLUME_BINARY
 from breezeblock.errors import InvalidInput, NotFound
@@ -22,15 +23,15 @@ _REPLICATION_FILTERS = frozenset({"replication_status", "frozen", "active_backen
 _CLEANED = ("Snapshot", "Volume")
 
 
-def index(call: Call) -> Any:
+def index(call: Call) -> view.Services:
     """GET /os-services: one whose backend cannot be used is down, and says why in `disabled_reason`."""
     with call.database.read() as connection:
         found = services.all_services(connection, call.query.get("host"), call.query.get("binary"))
     return {"services": [_service(call, row) for row in found]}
 
 
-def _service(call: Call, row: Any) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+def _service(call: Call, row: Any) -> view.ServiceShown:
+    shown: view.ServiceShown = {
         "binary": row.binary,
         "host": row.host,
         "zone": row.availability_zone,
@@ -42,7 +43,9 @@ def _service(call: Call, row: Any) -> dict[str, Any]:
     if call.version >= 7:
         shown["cluster"] = None
     if row.binary == VOLUME_BINARY:
-        shown |= {"replication_status": "disabled", "active_backend_id": None, "frozen": row.frozen}
+        shown["replication_status"] = "disabled"
+        shown["active_backend_id"] = None
+        shown["frozen"] = row.frozen
         if call.version >= 49:
             shown["backend_state"] = shown["state"]
     return shown
@@ -53,29 +56,29 @@ def _is_up(row: Any) -> bool:
     return clock.seconds_since(row.updated_at) <= SERVICE_DOWN_SECONDS and not has_problem
 
 
-def enable(call: Call) -> Any:
+def enable(call: Call) -> view.ServiceChanged:
     """PUT /os-services/enable."""
     body: ServiceChange = call.body
     storage_services.enable(call.database, body.on, body.named)
     return _changed(body, "enabled")
 
 
-def disable(call: Call) -> Any:
+def disable(call: Call) -> view.ServiceChanged:
     """PUT /os-services/disable."""
     body: ServiceChange = call.body
     storage_services.disable(call.database, body.on, body.named)
     return _changed(body, "disabled")
 
 
-def disable_log_reason(call: Call) -> Any:
+def disable_log_reason(call: Call) -> view.ServiceDisabled:
     """PUT /os-services/disable-log-reason."""
     body: ServiceDisable = call.body
     reason = body.disabled_reason.strip() if body.disabled_reason is not UNSET else None
     storage_services.disable(call.database, body.on, body.named, reason)
-    return _changed(body, "disabled") | {"disabled_reason": reason}
+    return {**_changed(body, "disabled"), "disabled_reason": reason}
 
 
-def _changed(body: ServiceChange, status: str) -> dict[str, Any]:
+def _changed(body: ServiceChange, status: Literal["enabled", "disabled"]) -> view.ServiceChanged:
     return {
         "host": body.host,
         "service": body.service or "",
@@ -106,7 +109,7 @@ def failover(call: Call) -> None:
     storage_services.failover(call.database, body.on)
 
 
-def hosts(call: Call) -> Any:
+def hosts(call: Call) -> view.Hosts:
     """GET /os-hosts: services that are not disabled, in a zone where one is named."""
     zone = call.query.get("zone")
     with call.database.read() as connection:
@@ -127,7 +130,7 @@ def hosts(call: Call) -> Any:
     }
 
 
-def host(call: Call) -> Any:
+def host(call: Call) -> view.HostShown:
     """GET /os-hosts/{host}: what each project has on a backend; numbers are text, as with Cinder."""
     volumes, snapshots = tables.volumes, tables.snapshots
     with call.database.read() as connection:
@@ -144,13 +147,21 @@ def host(call: Call) -> Any:
     return {"host": [_held(call.id, "(total)", total), *(_held(call.id, *one) for one in sorted(held.items()))]}
 
 
-def _held(host: str, project: str, numbers: list[int]) -> dict[str, Any]:
-    names = ("volume_count", "total_volume_gb", "snapshot_count", "total_snapshot_gb")
-    texts = dict(zip(names, map(str, numbers), strict=True))
-    return {"resource": {"host": host, "project": project, **texts}}
+def _held(host: str, project: str, numbers: list[int]) -> view.Held:
+    volume_count, volume_gb, snapshot_count, snapshot_gb = map(str, numbers)
+    return {
+        "resource": {
+            "host": host,
+            "project": project,
+            "volume_count": volume_count,
+            "total_volume_gb": volume_gb,
+            "snapshot_count": snapshot_count,
+            "total_snapshot_gb": snapshot_gb,
+        }
+    }
 
 
-def clusters(call: Call) -> Any:
+def clusters(call: Call) -> view.Clusters:
     """GET /clusters and /clusters/detail (3.7): there are none, standby workers need no name."""
     allowed = _CLUSTER_FILTERS | (_REPLICATION_FILTERS if call.version >= 26 else frozenset())
     unknown = sorted(set(call.query) - allowed)
@@ -161,13 +172,13 @@ def clusters(call: Call) -> Any:
     return {"clusters": []}
 
 
-def no_cluster(call: Call) -> None:
+def no_cluster(call: Call) -> NoReturn:
     """GET /clusters/{name}, PUT /clusters/enable and disable. Raises `NotFound`."""
     name = call.path.get("id") or call.body.name
     raise NotFound(f"Cluster {name} could not be found.")
 
 
-def cleanup(call: Call) -> Any:
+def cleanup(call: Call) -> view.Cleaned:
     """POST /workers/cleanup (3.24): nothing is ever left for it, the next owner of a backend finishes every flow."""
     body: Cleanup = call.body
     for name in ("disabled", "is_up"):

@@ -54,7 +54,7 @@ LISTING = Listing(
 )
 
 
-def create(call: Call) -> Any:
+def create(call: Call) -> view.OneSnapshot:
     """POST /snapshots. From 3.66 on a volume in use needs no force, and `force` may only be true."""
     body: SnapshotCreate = call.body.content
     if body.volume_id is None:
@@ -81,28 +81,28 @@ def create(call: Call) -> Any:
     return {"snapshot": SnapshotView(call, extended=False).detail(view.row_of(snapshot))}
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> view.OneSnapshot:
     """GET /snapshots/{id}."""
     with call.database.read() as connection:
         row = listing.one(call, connection, LISTING, view.COLUMNS, call.id)
     return {"snapshot": SnapshotView(call, extended=True).detail(row)}
 
 
-def summaries(call: Call) -> Any:
+def summaries(call: Call) -> view.SnapshotSummaries:
     """GET /snapshots."""
     page = listing.page(call, LISTING, view.COLUMNS, "snapshots")
     summary = SnapshotView(call, extended=False).summary
-    return {"snapshots": [summary(row) for row in page.rows], **page.beside}
+    return page.whole(view.SnapshotSummaries(snapshots=[summary(row) for row in page.rows]))
 
 
-def details(call: Call) -> Any:
+def details(call: Call) -> view.SnapshotDetails:
     """GET /snapshots/detail."""
     page = listing.page(call, LISTING, view.COLUMNS, "snapshots/detail")
     detail = SnapshotView(call, extended=True).detail
-    return {"snapshots": [detail(row) for row in page.rows], **page.beside}
+    return page.whole(view.SnapshotDetails(snapshots=[detail(row) for row in page.rows]))
 
 
-def update(call: Call) -> Any:
+def update(call: Call) -> view.OneSnapshot:
     """PUT /snapshots/{id}: name and description."""
     body: SnapshotUpdate = call.body.content
     values: dict[str, Any] = {}

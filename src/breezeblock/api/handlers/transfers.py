@@ -1,11 +1,8 @@
 """Calls on transfers: /os-volume-transfer, and /volume-transfers, which offers more from 3.55 on."""
 
-from collections.abc import Callable
-from typing import Any
-
 from breezeblock.api import listing
 from breezeblock.api.call import Call
-from breezeblock.api.listing import Filter, Listing, equals, named
+from breezeblock.api.listing import Filter, Listing, Page, equals, named
 from breezeblock.api.schemas.fields import flag, trimmed
 from breezeblock.api.schemas.transfers import TransferAccept, TransferCreate, TransferCreateWithSnapshots
 from breezeblock.api.views import transfers as view
@@ -28,22 +25,23 @@ LISTING = Listing(
     },
     sort_keys=frozenset("id name display_name volume_id created_at".split()),
     renamed={"display_name": "name"},
+    links="transfers_links",
 )
 
 
-def create_old(call: Call) -> Any:
+def create_old(call: Call) -> view.NewTransfer:
     """POST /os-volume-transfer: with the snapshots; never of an encrypted volume."""
     return _create(call, no_snapshots=False, allow_encrypted=False)
 
 
-def create(call: Call) -> Any:
+def create(call: Call) -> view.NewTransfer:
     """POST /volume-transfers; of an encrypted volume from 3.70 on."""
     body: TransferCreate = call.body.content
     alone = isinstance(body, TransferCreateWithSnapshots) and flag(body.no_snapshots, "no_snapshots")
     return _create(call, no_snapshots=alone, allow_encrypted=call.version >= ENCRYPTED)
 
 
-def _create(call: Call, *, no_snapshots: bool, allow_encrypted: bool) -> Any:
+def _create(call: Call, *, no_snapshots: bool, allow_encrypted: bool) -> view.NewTransfer:
     body: TransferCreate = call.body.content
     offer = services.create_transfer(
         call.database,
@@ -57,14 +55,14 @@ def _create(call: Call, *, no_snapshots: bool, allow_encrypted: bool) -> Any:
     return {"transfer": {**view.detail(call, offer.transfer), "auth_key": offer.auth_key}}
 
 
-def accept(call: Call) -> Any:
+def accept(call: Call) -> view.AcceptedTransfer:
     """POST …/{id}/accept, by a member of whatever project."""
     body: TransferAccept = call.body.content
     taken = services.accept_transfer(call.database, call.settings, call.context, call.id, str(body.auth_key))
     return {"transfer": view.summary(call, taken)}
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> view.OneTransfer:
     """GET …/{id}."""
     with call.database.read() as connection:
         return {"transfer": view.detail(call, transfers.get(connection, call.id, call.context.own_project))}
@@ -75,20 +73,22 @@ def delete(call: Call) -> None:
     services.delete_transfer(call.database, call.context, call.id)
 
 
-def summaries(call: Call) -> Any:
+def summaries(call: Call) -> view.TransferSummaries:
     """GET …: the oldest first before 3.59."""
-    return _list(call, "", view.summary)
+    page = _page(call, "")
+    shown = [view.summary(call, Transfer(**row._mapping)) for row in page.rows]
+    return page.whole(view.TransferSummaries(transfers=shown))
 
 
-def details(call: Call) -> Any:
+def details(call: Call) -> view.TransferDetails:
     """GET …/detail."""
-    return _list(call, "/detail", view.detail)
+    page = _page(call, "/detail")
+    shown = [view.detail(call, Transfer(**row._mapping)) for row in page.rows]
+    return page.whole(view.TransferDetails(transfers=shown))
 
 
-def _list(call: Call, tail: str, show_one: Callable[[Call, Transfer], dict[str, Any]]) -> Any:
+def _page(call: Call, tail: str) -> Page:
     if call.version < PAGED:
         call.query = {key: value for key, value in call.query.items() if not key.startswith("sort")}
         call.query["sort"] = "created_at:asc"
-    page = listing.page(call, LISTING, view.COLUMNS, f"os-volume-transfer{tail}")
-    beside = {key.replace("os-volume-transfer", "transfers"): value for key, value in page.beside.items()}
-    return {"transfers": [show_one(call, Transfer(**row._mapping)) for row in page.rows], **beside}
+    return listing.page(call, LISTING, view.COLUMNS, f"os-volume-transfer{tail}")

@@ -1,10 +1,11 @@
 """Calls on messages to users (3.3)."""
 
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from breezeblock.api import listing
 from breezeblock.api.call import Call
 from breezeblock.api.listing import Filter, Listing, equals
+from breezeblock.api.shapes import Counted, Link, Time
 from breezeblock.db import tables, user_messages
 from breezeblock.model.user_message import UserMessage
 
@@ -24,15 +25,43 @@ LISTING = Listing(
 )
 
 
-def index(call: Call) -> Any:
+class MessageShown(TypedDict):
+    """A message."""
+
+    id: str
+    event_id: str
+    user_message: str
+    message_level: str
+    created_at: Time
+    guaranteed_until: Time
+    request_id: str | None
+    links: list[Link]
+    resource_type: str
+    resource_uuid: str | None
+
+
+class OneMessage(TypedDict):
+    """A message."""
+
+    message: MessageShown
+
+
+class Messages(Counted):
+    """Messages."""
+
+    messages: list[MessageShown]
+    messages_links: NotRequired[list[Link]]
+
+
+def index(call: Call) -> Messages:
     """GET /messages; filters, sorting and pages from 3.5 on."""
     if call.version < PAGED:
         call.query = {}
     page = listing.page(call, LISTING, COLUMNS, "messages")
-    return {"messages": [_shown(call, row) for row in page.rows], **page.beside}
+    return page.whole(Messages(messages=[_shown(call, row) for row in page.rows]))
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> OneMessage:
     """GET /messages/{id}."""
     with call.database.read() as connection:
         return {"message": _shown(call, listing.one(call, connection, LISTING, COLUMNS, call.id))}
@@ -45,7 +74,7 @@ def delete(call: Call) -> None:
         user_messages.remove(connection, call.id)
 
 
-def _shown(call: Call, row: Any) -> dict[str, Any]:
+def _shown(call: Call, row: Any) -> MessageShown:
     """As Cinder shows it (`api/v3/views/messages.py`)."""
     message = UserMessage(**row._mapping)
     return {

@@ -1,9 +1,8 @@
 """Actions on volumes: POST /volumes/{id}/action."""
 
-from typing import Any
-
 from breezeblock.api import listing
 from breezeblock.api.call import Call
+from breezeblock.api.handlers.metadata import MetadataShown
 from breezeblock.api.handlers.volumes import LISTING
 from breezeblock.api.schemas.fields import flag
 from breezeblock.api.schemas.volumes import (
@@ -16,7 +15,7 @@ from breezeblock.api.schemas.volumes import (
     UpdateReadonly,
     UploadImage,
 )
-from breezeblock.api.views.volumes import uploading
+from breezeblock.api.views import uploads as upload_view
 from breezeblock.db import tables
 from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.services import extend as extensions
@@ -68,7 +67,7 @@ def update_readonly_flag(call: Call) -> None:
     _change(call, "admin_metadata", lambda kept: kept | {"readonly": value})
 
 
-def upload_image(call: Call) -> Any:
+def upload_image(call: Call) -> upload_view.OneUpload:
     """os-volume_upload_image: an image of the volume; a public one (3.1) is for administrators."""
     body: UploadImage = call.body
     shared = body if isinstance(body, SharedUploadImage) else None
@@ -82,23 +81,22 @@ def upload_image(call: Call) -> Any:
     )
     if request.visibility == "public":
         call.must("volume_extension:volume_actions:upload_public")
-    begun = uploads.upload_image(
+    upload = uploads.upload_image(
         call.database, call.settings, call.catalog, call.context, call.id, request, token=call.token
     )
-    return {"os-volume_upload_image": uploading(begun)}
+    return {"os-volume_upload_image": upload_view.begun(upload)}
 
 
-def show_image_metadata(call: Call) -> Any:
+def show_image_metadata(call: Call) -> MetadataShown:
     """os-show_image_metadata."""
     with call.database.read() as connection:
         row = listing.one(call, connection, LISTING, (tables.volumes.c.image_metadata,), call.id)
     return {"metadata": row[0]}
 
 
-def set_image_metadata(call: Call) -> Any:
+def set_image_metadata(call: Call) -> MetadataShown:
     """os-set_image_metadata: adds to what is there."""
     body: SetImageMetadata = call.body
-
     return {"metadata": _change(call, "image_metadata", lambda kept: kept | body.metadata)}
 
 

@@ -1,6 +1,6 @@
 """Actions that give a volume another content, type or place: POST /volumes/{id}/action."""
 
-from typing import Any
+from typing import TypedDict
 
 from breezeblock.api.call import Call
 from breezeblock.api.schemas.fields import flag
@@ -49,7 +49,13 @@ def migrate(call: Call) -> None:
     migration.migrate_volume(call.database, call.context, call.id, place, force_host_copy=copied)
 
 
-def complete_migration(call: Call) -> Any:
+class KeptVolume(TypedDict):
+    """Which of the two volumes of a migration is kept."""
+
+    save_volume_id: str
+
+
+def complete_migration(call: Call) -> KeptVolume:
     """os-migrate_volume_completion (administrators)."""
     body: CompleteMigration = call.body
     error = flag(body.error, "error")

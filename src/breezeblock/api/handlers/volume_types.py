@@ -9,6 +9,7 @@ from breezeblock.api.call import Call
 from breezeblock.api.listing import Condition, Filter, Listing, equals, members, passed_over
 from breezeblock.api.schemas.fields import flag
 from breezeblock.api.schemas.volume_types import ProjectAccess, TypeCreate, TypeUpdate
+from breezeblock.api.views import volume_types as view
 from breezeblock.api.views.volume_types import COLUMNS, VISIBLE_SPECS, TypeView, managed
 from breezeblock.db import tables, volume_types
 from breezeblock.errors import InvalidInput, NotFound
@@ -25,11 +26,12 @@ LISTING = Listing(
         "description": Filter(make=equals, admin=True),
     },
     sort_keys=frozenset("id name is_public created_at updated_at description".split()),
+    links="volume_type_links",
     strict_since=52,
 )
 
 
-def create(call: Call) -> Any:
+def create(call: Call) -> view.CreatedType:
     """POST /types."""
     body: TypeCreate = call.body.content
     name = body.name.strip()
@@ -42,10 +44,10 @@ def create(call: Call) -> Any:
         is_public=flag(body.is_public, "os-volume-type-access:is_public"),
         extra_specs=_texts(body.extra_specs),
     )
-    return {"volume_type": managed(made) | {"os-volume-type-access:is_public": made.is_public}}
+    return {"volume_type": {**managed(made), "os-volume-type-access:is_public": made.is_public}}
 
 
-def index(call: Call) -> Any:
+def index(call: Call) -> view.Types:
     """GET /types: those that the caller's project may use; an administrator chooses by `is_public` (None is all)."""
     asked = asked_is_public(call)
     visible: list[Condition] = []
@@ -57,8 +59,7 @@ def index(call: Call) -> Any:
         visible.append(sa.false())
     page = listing.page(call, LISTING, COLUMNS, "types", *visible)
     detail = TypeView(call).detail
-    beside = {name.replace("types_links", "volume_type_links"): value for name, value in page.beside.items()}
-    return {"volume_types": [detail(VolumeType(**row._mapping)) for row in page.rows], **beside}
+    return page.whole(view.Types(volume_types=[detail(VolumeType(**row._mapping)) for row in page.rows]))
 
 
 def asked_is_public(call: Call) -> bool | None:
@@ -86,12 +87,12 @@ def _asks_for_hidden_specs(call: Call) -> bool:
     return not listing.dictionary("extra_specs", call.query["extra_specs"]).keys() <= set(VISIBLE_SPECS)
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> view.OneType:
     """GET /types/{id}, and /types/default."""
     return {"volume_type": TypeView(call).detail(_visible(call))}
 
 
-def update(call: Call) -> Any:
+def update(call: Call) -> view.UpdatedType:
     """PUT /types/{id}."""
     body: TypeUpdate = call.body.content
     values: dict[str, Any] = {}
@@ -113,18 +114,18 @@ def delete(call: Call) -> None:
     services.delete_type(call.database, call.settings, call.id)
 
 
-def list_specs(call: Call) -> Any:
+def list_specs(call: Call) -> view.ExtraSpecs:
     """GET /types/{id}/extra_specs."""
-    return {"extra_specs": TypeView(call).specs(_visible(call))}
+    return {"extra_specs": {**TypeView(call).specs(_visible(call))}}
 
 
-def set_specs(call: Call) -> Any:
+def set_specs(call: Call) -> view.ExtraSpecs:
     """POST /types/{id}/extra_specs."""
     services.set_extra_specs(call.database, call.id, _texts(call.body.content))
     return {"extra_specs": call.body.content}
 
 
-def show_spec(call: Call) -> Any:
+def show_spec(call: Call) -> dict[str, str]:
     """GET /types/{id}/extra_specs/{key}."""
     key = call.path["key"]
     specs = TypeView(call).specs(_visible(call))
@@ -133,12 +134,13 @@ def show_spec(call: Call) -> Any:
     return {key: specs[key]}
 
 
-def set_spec(call: Call) -> Any:
+def set_spec(call: Call) -> dict[str, str | None]:
     """PUT /types/{id}/extra_specs/{key}."""
     if call.path["key"] not in call.body:
         raise InvalidInput("Request body and URI mismatch")
     services.set_extra_specs(call.database, call.id, _texts(call.body))
-    return call.body
+    body: dict[str, str | None] = call.body
+    return body
 
 
 def remove_spec(call: Call) -> None:
@@ -146,7 +148,7 @@ def remove_spec(call: Call) -> None:
     services.remove_extra_spec(call.database, call.id, call.path["key"])
 
 
-def list_access(call: Call) -> Any:
+def list_access(call: Call) -> view.TypeAccesses:
     """GET /types/{id}/os-volume-type-access: the projects that a private type is there for."""
     projects = services.projects_of(call.database, call.id)
     return {"volume_type_access": [{"volume_type_id": call.id, "project_id": project} for project in projects]}

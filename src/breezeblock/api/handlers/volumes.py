@@ -1,6 +1,6 @@
 """Calls on volumes."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from breezeblock.api.call import Call
 from breezeblock.api.listing import Filter, Listing, boolean, equals, members, named, number, one_of_either, times
 from breezeblock.api.schemas.fields import flag, trimmed
 from breezeblock.api.schemas.volumes import SchedulerHints, VolumeCreate, VolumeUpdate
+from breezeblock.api.shapes import Time
 from breezeblock.api.views import volumes as view
 from breezeblock.api.views.volumes import VolumeView
 from breezeblock.db import tables
@@ -60,7 +61,7 @@ LISTING = Listing(
 )
 
 
-def create(call: Call) -> Any:
+def create(call: Call) -> view.OneVolume:
     """POST /volumes: the volume in `creating`; a flow makes it."""
     request, key = create_request(call), call.idempotency_key
     volume = volumes.create_volume(call.database, call.settings, call.catalog, call.context, request, key)
@@ -114,13 +115,19 @@ def _hints(asked: SchedulerHints | None) -> AskedHints:
     )
 
 
-def plan(call: Call) -> Any:
+class VolumePlan(TypedDict):
+    """What a create would do. One that is not possible says why, and with which status it would be refused."""
+
+    plan: volumes.Plan
+
+
+def plan(call: Call) -> VolumePlan:
     """POST /volumes/plan (ours): what the create of the same body would do, and why."""
     request = create_request(call)
     return {"plan": volumes.plan_volume(call.database, call.settings, call.catalog, call.context, request)}
 
 
-def show(call: Call) -> Any:
+def show(call: Call) -> view.OneVolume:
     """GET /volumes/{id}."""
     with call.database.read() as connection:
         row = listing.one(call, connection, LISTING, view.COLUMNS, call.id)
@@ -129,30 +136,30 @@ def show(call: Call) -> Any:
     return {"volume": VolumeView(call, types, legacy).detail(row, attachments)}
 
 
-def summaries(call: Call) -> Any:
+def summaries(call: Call) -> view.VolumeSummaries:
     """GET /volumes."""
     page = listing.page(call, LISTING, view.SUMMARY_COLUMNS, "volumes")
-    return {"volumes": [view.summary(call, row) for row in page.rows], **page.beside}
+    return page.whole(view.VolumeSummaries(volumes=[view.summary(call, row) for row in page.rows]))
 
 
-def details(call: Call) -> Any:
+def details(call: Call) -> view.VolumeDetails:
     """GET /volumes/detail."""
     page = listing.page(call, LISTING, view.COLUMNS, "volumes/detail")
     with call.database.read() as connection:
         attachments = view.attachments_of(connection, page.rows, _sees_hosts(call))
         legacy = view.legacy_groups(connection, page.rows)
         detail = VolumeView(call, view.type_names(connection), legacy).detail
-    return {"volumes": [detail(row, attachments) for row in page.rows], **page.beside}
+    return page.whole(view.VolumeDetails(volumes=[detail(row, attachments) for row in page.rows]))
 
 
-def summary(call: Call) -> Any:
+def summary(call: Call) -> view.VolumesSummed:
     """GET /volumes/summary (3.12): number, GiB, and from 3.36 the values of each metadata key."""
     table = tables.volumes
     conditions = listing.conditions(call, LISTING)
     columns = [sa.func.count(), sa.func.coalesce(sa.func.sum(table.c.size), 0)]
     with call.database.read() as connection:
         count, size = connection.execute(sa.select(*columns).select_from(table).where(*conditions)).one()
-        shown: dict[str, Any] = {"total_count": count, "total_size": int(size)}
+        shown: view.VolumeTotals = {"total_count": count, "total_size": int(size)}
         if call.version >= 36:
             texts = connection.scalars(sa.select(table.c.metadata).where(*conditions).distinct())
             shown["metadata"] = _distinct(texts)
@@ -169,7 +176,7 @@ def _distinct(metadata: Any) -> dict[str, list[str]]:
     return values
 
 
-def update(call: Call) -> Any:
+def update(call: Call) -> view.OneVolume:
     """PUT /volumes/{id}: name, description, metadata."""
     body: VolumeUpdate = call.body.content
     values: dict[str, Any] = {}
@@ -196,7 +203,21 @@ def delete(call: Call) -> None:
     volumes.delete_volume(call.database, call.context, call.id, cascade=call.flag("cascade"), force=force)
 
 
-def replication(call: Call) -> Any:
+class Replication(TypedDict):
+    """Whether a volume has a replica, and when it was last in step."""
+
+    volume_id: str
+    status: str
+    last_in_step_at: Time | None
+
+
+class VolumeReplication(TypedDict):
+    """The replication of a volume."""
+
+    replication: Replication
+
+
+def replication(call: Call) -> VolumeReplication:
     """GET /volumes/{id}/replication (ours): whether the volume has a replica and when it was last in step."""
     table = tables.volumes
     columns = (table.c.id, table.c.replication_status, table.c.replicated_at)
@@ -215,7 +236,7 @@ def _sees_hosts(call: Call) -> bool:
     return call.context.is_admin or call.context.is_service
 
 
-def _answer(call: Call, volume: Volume) -> dict[str, Any]:
+def _answer(call: Call, volume: Volume) -> view.OneVolume:
     """What create and update answer: the volume without the extensions' keys."""
     row = view.row_of(volume)
     with call.database.read() as connection:

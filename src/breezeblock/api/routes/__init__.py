@@ -4,7 +4,9 @@ A resource is one module here, one handler module, one view, one schema; `VOLUME
 `/v3/{project_id}`.
 """
 
-from breezeblock.api.dispatch import Route
+import falcon
+
+from breezeblock.api.dispatch import PublicRoute, Route
 from breezeblock.api.handlers import versions
 from breezeblock.api.routes import (
     attach_actions,
@@ -51,12 +53,12 @@ VOLUME_ROUTES: list[Route] = [
 
 IMAGE_ROUTES = images.ROUTES
 
-PUBLIC_ROUTES = {
-    "/": versions.root,
-    "/v3": versions.v3,
-    "/healthcheck": versions.healthcheck,
-}
+PUBLIC_ROUTES = [
+    PublicRoute(path="/", handler=versions.root, status=300),
+    PublicRoute(path="/v3", handler=versions.v3),
+    PublicRoute(path="/healthcheck", handler=versions.healthcheck, produces=falcon.MEDIA_TEXT),
+]
 """Answered without authentication, with and without a slash at the end."""
 
-PUBLIC_IMAGE_ROUTES = {"/image": versions.image, "/image/v2": versions.image}
+PUBLIC_IMAGE_ROUTES = [PublicRoute(path=path, handler=versions.image, status=300) for path in ("/image", "/image/v2")]
 """The same for the image API."""

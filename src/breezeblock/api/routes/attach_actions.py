@@ -13,7 +13,7 @@ def _action(name: str, handler: Handler, **more: object) -> Route:
 
 ROUTES: list[Route] = [
     _action("attach", attach_actions.attach, schema=schemas.ATTACH),
-    _action("detach", attach_actions.detach, schema=schemas.DETACH),
+    _action("detach", attach_actions.detach, schema=schemas.DETACH, waits=True),
     _action("reserve", attach_actions.reserve),
     _action("unreserve", attach_actions.unreserve),
     _action("begin_detaching", attach_actions.begin_detaching),
@@ -22,14 +22,18 @@ ROUTES: list[Route] = [
         "initialize_connection",
         attach_actions.initialize_connection,
         schema=schemas.INITIALIZE_CONNECTION,
+        waits=True,
         status=200,
     ),
-    _action("terminate_connection", attach_actions.terminate_connection, schema=schemas.TERMINATE_CONNECTION),
+    _action(
+        "terminate_connection", attach_actions.terminate_connection, schema=schemas.TERMINATE_CONNECTION, waits=True
+    ),
     action_on(
         "volumes",
         "os-force_detach",
         attach_actions.force_detach,
         "volume_extension:volume_admin_actions:force_detach",
         schema=schemas.FORCE_DETACH,
+        waits=True,
     ),
 ]

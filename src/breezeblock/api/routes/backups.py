@@ -17,8 +17,8 @@ ROUTES: list[Route] = [
         status=202,
         schema=backup_schemas.CREATE,
     ),
-    get("/backups", backups.summaries, "backup:get_all"),
-    get("/backups/detail", backups.details, "backup:get_all"),
+    get("/backups", backups.summaries, "backup:get_all", query=backups.LISTING),
+    get("/backups/detail", backups.details, "backup:get_all", query=backups.LISTING),
     get("/backups/{id}", backups.show, "backup:get"),
     Route(
         method="PUT",

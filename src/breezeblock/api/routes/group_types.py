@@ -18,7 +18,7 @@ ROUTES: list[Route] = [
         status=202,
         since=SINCE,
     ),
-    get("/group_types", group_types.index, None, since=SINCE),
+    get("/group_types", group_types.index, None, since=SINCE, query=group_types.LISTING),
     get("/group_types/{id}", group_types.show, None, since=SINCE),
     Route(
         method="PUT",

@@ -6,7 +6,7 @@ from breezeblock.api.routes.route_makers import action_on, get
 from breezeblock.api.schemas import image_cache as image_cache_schemas
 
 ROUTES: list[Route] = [
-    get("/image-cache", image_cache.index, "breezeblock:image_cache_get"),
+    get("/image-cache", image_cache.index, "breezeblock:image_cache_get", query=image_cache_schemas.Query),
     get("/image-cache/{id}", image_cache.show, "breezeblock:image_cache_get"),
     Route(
         method="POST",

@@ -19,8 +19,22 @@ for path, since in (("/os-volume-manage", 0), ("/manageable_volumes", 8)):
             schema=schemas.MANAGE_VOLUME,
             since=since,
         ),
-        get(path, manageable.volume_summaries, f"{VOLUMES}:list_manageable", since=since),
-        get(f"{path}/detail", manageable.volume_details, f"{VOLUMES}:list_manageable", since=since),
+        get(
+            path,
+            manageable.volume_summaries,
+            f"{VOLUMES}:list_manageable",
+            since=since,
+            query=schemas.Query,
+            waits=True,
+        ),
+        get(
+            f"{path}/detail",
+            manageable.volume_details,
+            f"{VOLUMES}:list_manageable",
+            since=since,
+            query=schemas.Query,
+            waits=True,
+        ),
     ]
 for path, since in (("/os-snapshot-manage", 0), ("/manageable_snapshots", 8)):
     ROUTES += [
@@ -33,6 +47,20 @@ for path, since in (("/os-snapshot-manage", 0), ("/manageable_snapshots", 8)):
             schema=schemas.MANAGE_SNAPSHOT,
             since=since,
         ),
-        get(path, manageable.snapshot_summaries, f"{SNAPSHOTS}:list_manageable", since=since),
-        get(f"{path}/detail", manageable.snapshot_details, f"{SNAPSHOTS}:list_manageable", since=since),
+        get(
+            path,
+            manageable.snapshot_summaries,
+            f"{SNAPSHOTS}:list_manageable",
+            since=since,
+            query=schemas.Query,
+            waits=True,
+        ),
+        get(
+            f"{path}/detail",
+            manageable.snapshot_details,
+            f"{SNAPSHOTS}:list_manageable",
+            since=since,
+            query=schemas.Query,
+            waits=True,
+        ),
     ]

@@ -9,7 +9,7 @@ RULE = "volume_extension:qos_specs_manage"
 
 ROUTES: list[Route] = [
     Route(method="POST", path="/qos-specs", handler=qos_specs.create, policy=f"{RULE}:create", schema=schemas.CREATE),
-    get("/qos-specs", qos_specs.index, f"{RULE}:get_all"),
+    get("/qos-specs", qos_specs.index, f"{RULE}:get_all", query=qos_specs.LISTING),
     get("/qos-specs/{id}", qos_specs.show, f"{RULE}:get"),
     Route(
         method="PUT",
@@ -18,7 +18,14 @@ ROUTES: list[Route] = [
         policy=f"{RULE}:update",
         schema=schemas.UPDATE,
     ),
-    Route(method="DELETE", path="/qos-specs/{id}", handler=qos_specs.delete, policy=f"{RULE}:delete", status=202),
+    Route(
+        method="DELETE",
+        path="/qos-specs/{id}",
+        handler=qos_specs.delete,
+        policy=f"{RULE}:delete",
+        status=202,
+        query=schemas.DeleteQuery,
+    ),
     Route(
         method="PUT",
         path="/qos-specs/{id}/delete_keys",
@@ -35,7 +42,12 @@ ROUTES: list[Route] = [
             handler=handler,
             policy=f"{RULE}:update",
             status=202,
+            query=query,
         )
-        for handler in (qos_specs.associate, qos_specs.disassociate, qos_specs.disassociate_all)
+        for handler, query in (
+            (qos_specs.associate, schemas.AssociateQuery),
+            (qos_specs.disassociate, schemas.AssociateQuery),
+            (qos_specs.disassociate_all, None),
+        )
     ),
 ]

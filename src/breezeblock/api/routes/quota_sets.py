@@ -6,8 +6,8 @@ from breezeblock.api.routes.route_makers import get
 from breezeblock.api.schemas import quota_sets as quota_schemas
 
 ROUTES: list[Route] = [
-    get("/limits", quota_sets.limits, None),
-    get("/os-quota-sets/{id}", quota_sets.show, "volume_extension:quotas:show"),
+    get("/limits", quota_sets.limits, None, query=quota_schemas.LimitsQuery),
+    get("/os-quota-sets/{id}", quota_sets.show, "volume_extension:quotas:show", query=quota_schemas.UsageQuery),
     get("/os-quota-sets/{id}/defaults", quota_sets.defaults, "volume_extension:quotas:show"),
     Route(
         method="PUT",

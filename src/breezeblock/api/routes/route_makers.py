@@ -20,9 +20,9 @@ def action_on(resource: str, action: str, handler: Handler, policy: str, **more:
     )
 
 
-def get(path: str, handler: Handler, policy: str | None, since: int = 0) -> Route:
+def get(path: str, handler: Handler, policy: str | None, since: int = 0, **more: object) -> Route:
     """`GET path`."""
-    return Route(method="GET", path=path, handler=handler, policy=policy, since=since)
+    return Route(method="GET", path=path, handler=handler, policy=policy, since=since, **more)  # type: ignore[arg-type]
 
 
 def metadata_of(
@@ -31,9 +31,10 @@ def metadata_of(
     """The calls on the metadata of a resource, with the rule of each."""
     whole, member = f"/{owner}/{{id}}/metadata", f"/{owner}/{{id}}/metadata/{{key}}"
     metadata, meta = volume_schemas.METADATA, volume_schemas.META
-    yield get(whole, handlers.show, show)
+    if_match = volume_schemas.IfMatch if handlers.etags else None
+    yield get(whole, handlers.show, show, answer_headers=("Etag",) if handlers.etags else ())
     yield Route(method="POST", path=whole, handler=handlers.add, policy=add, schema=metadata)
-    yield Route(method="PUT", path=whole, handler=handlers.replace, policy=change, schema=metadata)
+    yield Route(method="PUT", path=whole, handler=handlers.replace, policy=change, schema=metadata, headers=if_match)
     yield get(member, handlers.show_one, show)
-    yield Route(method="PUT", path=member, handler=handlers.set_one, policy=change, schema=meta)
+    yield Route(method="PUT", path=member, handler=handlers.set_one, policy=change, schema=meta, headers=if_match)
     yield Route(method="DELETE", path=member, handler=handlers.remove_one, policy=remove)

@@ -32,7 +32,7 @@ def _cluster_change(name: str) -> Route:
 
 
 ROUTES: list[Route] = [
-    get("/os-services", services.index, "volume_extension:services:index"),
+    get("/os-services", services.index, "volume_extension:services:index", query=schemas.ServicesQuery),
     _change("enable", services.enable, schemas.CHANGE),
     _change("disable", services.disable, schemas.CHANGE),
     _change("disable-log-reason", services.disable_log_reason, schemas.DISABLE),
@@ -42,10 +42,10 @@ ROUTES: list[Route] = [
     _change("failover", services.failover, schemas.FAILOVER, since=26),
     _change("set-log", log_levels.set_log, schemas.SET_LOG, since=32, status=202),
     _change("get-log", log_levels.get_log, schemas.GET_LOG, since=32),
-    get("/os-hosts", services.hosts, "volume_extension:hosts"),
+    get("/os-hosts", services.hosts, "volume_extension:hosts", query=schemas.HostsQuery),
     get("/os-hosts/{id}", services.host, "volume_extension:hosts"),
-    get("/clusters", services.clusters, "clusters:get_all", since=7),
-    get("/clusters/detail", services.clusters, "clusters:get_all", since=7),
+    get("/clusters", services.clusters, "clusters:get_all", since=7, query=schemas.ClustersQuery),
+    get("/clusters/detail", services.clusters, "clusters:get_all", since=7, query=schemas.ClustersQuery),
     get("/clusters/{id}", services.no_cluster, "clusters:get", since=7),
     _cluster_change("enable"),
     _cluster_change("disable"),

@@ -5,6 +5,7 @@ from breezeblock.api.handlers import manageable, snapshots
 from breezeblock.api.handlers.metadata import MetadataHandlers
 from breezeblock.api.routes.route_makers import action_on, get, metadata_of
 from breezeblock.api.schemas import snapshots as snapshot_schemas
+from breezeblock.api.schemas import volumes as volume_schemas
 
 SNAPSHOT_ACTIONS = "volume_extension:snapshot_admin_actions"
 
@@ -16,9 +17,10 @@ ROUTES: list[Route] = [
         policy="volume:create_snapshot",
         status=202,
         schema=snapshot_schemas.CREATE,
+        headers=volume_schemas.IdempotencyKey,
     ),
-    get("/snapshots", snapshots.summaries, "volume:get_all_snapshots"),
-    get("/snapshots/detail", snapshots.details, "volume:get_all_snapshots"),
+    get("/snapshots", snapshots.summaries, "volume:get_all_snapshots", query=snapshots.LISTING),
+    get("/snapshots/detail", snapshots.details, "volume:get_all_snapshots", query=snapshots.LISTING),
     get("/snapshots/{id}", snapshots.show, "volume:get_snapshot"),
     Route(
         method="PUT",

@@ -13,8 +13,8 @@ from breezeblock.api.schemas import transfers as schemas
 def _routes(path: str, create: Handler, schema: Schema | dict[int, Schema]) -> Iterable[Route]:
     one = f"{path}/{{id}}"
     yield Route(method="POST", path=path, handler=create, policy="volume:create_transfer", status=202, schema=schema)
-    yield get(path, transfers.summaries, "volume:get_all_transfers")
-    yield get(f"{path}/detail", transfers.details, "volume:get_all_transfers")
+    yield get(path, transfers.summaries, "volume:get_all_transfers", query=transfers.LISTING)
+    yield get(f"{path}/detail", transfers.details, "volume:get_all_transfers", query=transfers.LISTING)
     yield get(one, transfers.show, "volume:get_transfer")
     yield Route(method="DELETE", path=one, handler=transfers.delete, policy="volume:delete_transfer", status=202)
     yield Route(

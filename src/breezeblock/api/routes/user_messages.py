@@ -7,7 +7,7 @@ from breezeblock.api.routes.route_makers import get
 SINCE = 3
 
 ROUTES: list[Route] = [
-    get("/messages", user_messages.index, "message:get_all", since=SINCE),
+    get("/messages", user_messages.index, "message:get_all", since=SINCE, query=user_messages.LISTING),
     get("/messages/{id}", user_messages.show, "message:get", since=SINCE),
     Route(
         method="DELETE",

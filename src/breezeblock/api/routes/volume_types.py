@@ -18,7 +18,7 @@ ROUTES: list[Route] = [
         policy="volume_extension:type_create",
         schema=type_schemas.CREATE,
     ),
-    get("/types", volume_types.index, "volume_extension:type_get_all"),
+    get("/types", volume_types.index, "volume_extension:type_get_all", query=volume_types.LISTING),
     get("/types/{id}", volume_types.show, "volume_extension:type_get"),
     Route(
         method="PUT",

@@ -3,6 +3,7 @@
 from breezeblock.api.dispatch import Route
 from breezeblock.api.handlers import encryption, manageable, volume_actions, volume_moves, volumes
 from breezeblock.api.handlers.metadata import MetadataHandlers
+from breezeblock.api.listing import Filtered
 from breezeblock.api.routes.route_makers import action_on, get, metadata_of
 from breezeblock.api.schemas import volume_moves as move_schemas
 from breezeblock.api.schemas import volumes as volume_schemas
@@ -19,10 +20,11 @@ ROUTES: list[Route] = [
         policy="volume:create",
         status=202,
         schema=volume_schemas.CREATE,
+        headers=volume_schemas.IdempotencyKey,
     ),
-    get("/volumes", volumes.summaries, "volume:get_all"),
-    get("/volumes/detail", volumes.details, "volume:get_all"),
-    get("/volumes/summary", volumes.summary, "volume:get_all", since=12),
+    get("/volumes", volumes.summaries, "volume:get_all", query=volumes.LISTING),
+    get("/volumes/detail", volumes.details, "volume:get_all", query=volumes.LISTING),
+    get("/volumes/summary", volumes.summary, "volume:get_all", since=12, query=Filtered(volumes.LISTING)),
     Route(
         method="POST",
         path="/volumes/plan",
@@ -38,10 +40,17 @@ ROUTES: list[Route] = [
         policy="volume:update",
         schema=volume_schemas.UPDATE,
     ),
-    Route(method="DELETE", path="/volumes/{id}", handler=volumes.delete, policy="volume:delete", status=202),
+    Route(
+        method="DELETE",
+        path="/volumes/{id}",
+        handler=volumes.delete,
+        policy="volume:delete",
+        status=202,
+        query=volume_schemas.DeleteQuery,
+    ),
     get("/volumes/{id}/replication", volumes.replication, "breezeblock:replication_get"),
     get("/volumes/{id}/encryption", encryption.of_volume, VOLUME_ENCRYPTION),
-    get("/volumes/{id}/encryption/{key}", encryption.one_of_volume, VOLUME_ENCRYPTION),
+    get("/volumes/{id}/encryption/{key}", encryption.one_of_volume, VOLUME_ENCRYPTION, produces=encryption.BARE),
     action_on("volumes", "os-extend", volume_actions.extend, "volume:extend", schema=volume_schemas.EXTEND),
     action_on(
         "volumes",

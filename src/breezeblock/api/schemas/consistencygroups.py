@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from breezeblock.api.bodies import Schema
+from breezeblock.api.bodies import Schema, envelope_name
 from breezeblock.api.schemas.fields import Flag, Text
 
 
@@ -59,7 +59,7 @@ class _OrNothing(Schema):
 
 def _loose(key: str, record: Any) -> Any:
     """`{key: record}`, and whatever stands beside it; decodes to a record whose field is `content`."""
-    return msgspec.defstruct("Body", [("content", record, msgspec.field(name=key))], frozen=True)
+    return msgspec.defstruct(envelope_name(key, record), [("content", record, msgspec.field(name=key))], frozen=True)
 
 
 CREATE = Schema(_loose("consistencygroup", ConsistencyGroupCreate))

@@ -1,12 +1,13 @@
 """Bodies of the calls on groups (Cinder: `api/schemas/groups.py`)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 from msgspec import Meta
 
 from breezeblock.api.bodies import Schema, envelope
 from breezeblock.api.schemas.fields import Flag, Text, Uuid, Words
+from breezeblock.api.shapes import since
 
 Types = Annotated[list[Text], Meta(min_length=1)]
 
@@ -45,24 +46,30 @@ class GroupDelete(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     delete_volumes: Flag = msgspec.field(name="delete-volumes", default=False)
 
 
-class StatusReset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GroupStatusReset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """reset_status of a group or group snapshot."""
 
     status: Words
 
 
-class Failover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GroupFailover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """failover_replication."""
 
     allow_attached_volume: Flag = False
     secondary_backend_id: Text | None = None
 
 
+class ShowQuery(TypedDict, total=False):
+    """GET /groups/{id}: with its volumes."""
+
+    list_volume: Annotated[bool, since(25)]
+
+
 CREATE = envelope("group", GroupCreate)
 CREATE_FROM_SRC = Schema(GroupCreateFromSrc)
 UPDATE = envelope("group", GroupUpdate)
 DELETE = Schema(GroupDelete)
-RESET_STATUS = Schema(StatusReset)
-FAILOVER = Schema(Failover)
+RESET_STATUS = Schema(GroupStatusReset)
+FAILOVER = Schema(GroupFailover)
 NOTHING = Schema(dict[str, Any])
 """An action that says nothing more."""

@@ -1,5 +1,7 @@
 """Bodies of the calls on the image-volume cache (ours)."""
 
+from typing import TypedDict
+
 import msgspec
 
 from breezeblock.api.bodies import envelope
@@ -12,6 +14,13 @@ class Prefetch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     image_id: Words
     backend: Words | None = None
     pinned: Flag | None = None
+
+
+class Query(TypedDict, total=False):
+    """GET /image-cache."""
+
+    backend: str
+    image_id: str
 
 
 PREFETCH = envelope("prefetch", Prefetch)

@@ -1,8 +1,9 @@
 """Bodies of the image API (Glance v2), whose images have any keys beside their fixed ones."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
+from msgspec import Meta
 
 from breezeblock.api.bodies import Schema
 
@@ -12,6 +13,8 @@ PATCH_TYPES = frozenset(
         "application/openstack-images-v2.0-json-patch",
     }
 )
+
+DATA = "application/octet-stream"
 
 SETTABLE = frozenset("name disk_format container_format min_disk min_ram visibility protected os_hidden tags".split())
 READ_ONLY = frozenset(
@@ -26,6 +29,29 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     op: Literal["add", "replace", "remove"]
     path: str
     value: Any = msgspec.UNSET
+
+
+class Query(TypedDict, total=False):
+    """GET /v2/images. Whatever else is asked for is looked for among the properties."""
+
+    name: str
+    status: str
+    visibility: str
+    owner: str
+    disk_format: str
+    container_format: str
+    protected: bool
+    os_hidden: bool
+    size_min: Annotated[int, Meta(ge=0, lt=10**18)]
+    size_max: Annotated[int, Meta(ge=0, lt=10**18)]
+    id: str
+    tag: str
+    sort: str
+    sort_key: str
+    sort_dir: Literal["asc", "desc"]
+    limit: Annotated[int, Meta(ge=0)]
+    marker: str
+    member_status: str
 
 
 CREATE = Schema(dict[str, Any])

@@ -1,6 +1,6 @@
 """Bodies of the calls on QoS specs (Cinder: `api/schemas/qos_specs.py`)."""
 
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import msgspec
 from msgspec import Meta
@@ -20,6 +20,18 @@ class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: list[Annotated[str, Meta(min_length=1, max_length=255)]]
 
 
-CREATE = envelope("qos_specs", _NamedSpecs)
-UPDATE = envelope("qos_specs", _Specs)
+class DeleteQuery(TypedDict, total=False):
+    """DELETE /qos-specs/{id}: also where types have them."""
+
+    force: bool
+
+
+class AssociateQuery(TypedDict):
+    """The volume type."""
+
+    vol_type_id: str
+
+
+CREATE = envelope("qos_specs", _NamedSpecs, "QosSpecsCreateBody")
+UPDATE = envelope("qos_specs", _Specs, "QosSpecsUpdateBody")
 KEYS = Schema(Keys)

@@ -1,12 +1,13 @@
 """Bodies of the calls that change services (Cinder: `api/schemas/services.py`, `clusters.py`, `workers.py`)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 import msgspec
 from msgspec import Meta
 
 from breezeblock.api.bodies import Schema
 from breezeblock.api.schemas.fields import Flag, Text, Uuid, Words
+from breezeblock.api.shapes import since
 from breezeblock.errors import InvalidInput
 
 Host = Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9-._#@:/+]{1,255}\Z")]
@@ -100,6 +101,33 @@ class Cleanup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     resource_id: Uuid | None = None
     resource_type: Text | None = None
     service_id: int | None = None
+
+
+class ServicesQuery(TypedDict, total=False):
+    """GET /os-services."""
+
+    host: str
+    binary: str
+
+
+class HostsQuery(TypedDict, total=False):
+    """GET /os-hosts."""
+
+    zone: str
+
+
+class ClustersQuery(TypedDict, total=False):
+    """GET /clusters."""
+
+    name: str
+    binary: str
+    is_up: bool
+    disabled: bool
+    num_hosts: int
+    num_down_hosts: int
+    replication_status: Annotated[str, since(26)]
+    frozen: Annotated[bool, since(26)]
+    active_backend_id: Annotated[str, since(26)]
 
 
 def _required(host: str | None) -> str:

@@ -1,12 +1,13 @@
 """Bodies of the calls on volumes (Cinder: `api/schemas/volumes.py`, `volume_actions.py`, `admin_actions.py`)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 from msgspec import Meta
 
 from breezeblock.api.bodies import Schema, envelope
 from breezeblock.api.schemas.fields import Flag, ImageMetadata, Metadata, Size, Text, Uuid, Words
+from breezeblock.api.shapes import since
 
 
 class VolumeCreate(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,12 +48,16 @@ class SchedulerHints(msgspec.Struct, frozen=True, kw_only=True):
     query: str | dict[str, Any] | list[Any] | None = None
 
 
-class _CreateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VolumeCreateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A volume, and where it should lie."""
+
     content: VolumeCreate = msgspec.field(name="volume")
     hints: SchedulerHints | None = msgspec.field(name="OS-SCH-HNT:scheduler_hints", default=None)
 
 
-class _StrictCreateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StrictVolumeCreateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same from 3.53 on."""
+
     content: StrictVolumeCreate = msgspec.field(name="volume")
     hints: SchedulerHints | None = msgspec.field(name="OS-SCH-HNT:scheduler_hints", default=None)
 
@@ -127,9 +132,23 @@ class SharedUploadImage(UploadImage, frozen=True, kw_only=True, forbid_unknown_f
     protected: Flag = False
 
 
-CREATE = {0: Schema(_CreateBody), 53: Schema(_StrictCreateBody)}
+class DeleteQuery(TypedDict, total=False):
+    """DELETE /volumes/{id}: with its snapshots; whatever its status (administrators)."""
+
+    cascade: bool
+    force: Annotated[bool, since(23)]
+
+
+IfMatch = TypedDict("IfMatch", {"If-Match": str}, total=False)
+"""The Etag of the metadata that are to be changed, from 3.15 on; others are not."""
+
+IdempotencyKey = TypedDict("IdempotencyKey", {"Idempotency-Key": str}, total=False)
+"""A request with the same key and body is answered with what the first one made (ours)."""
+
+
+CREATE = {0: Schema(VolumeCreateBody), 53: Schema(StrictVolumeCreateBody)}
 UPDATE = envelope("volume", VolumeUpdate)
-PLAN = Schema(_StrictCreateBody)
+PLAN = Schema(StrictVolumeCreateBody)
 EXTEND = Schema(Extend)
 EXTEND_COMPLETION = Schema(ExtendCompletion)
 RESET_STATUS = Schema(ResetStatus)

@@ -1,12 +1,12 @@
 """What a backup looks like (Cinder: `api/v3/views/backups.py` and `api/v3/backups.py`)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
-import msgspec
 import sqlalchemy as sa
 
 from breezeblock.api.call import Call
+from breezeblock.api.shapes import Counted, GiB, Link, Time, since, stored
 from breezeblock.db import tables
 
 _table = tables.backups
@@ -27,7 +27,92 @@ COLUMNS = (
 )
 
 
-def summary(call: Call, backup_id: str, name: str | None) -> dict[str, Any]:
+class BackupSummary(TypedDict):
+    """A backup in the short list."""
+
+    id: str
+    name: str | None
+    links: list[Link]
+
+
+_Owner = TypedDict(
+    "_Owner", {"os-backup-project-attr:project_id": NotRequired[Annotated[str, since(18, always=False)]]}
+)
+
+
+class BackupDetail(BackupSummary, _Owner):
+    """A backup. Whose it is, is for those whom policy tells it."""
+
+    status: str
+    size: GiB
+    object_count: int
+    availability_zone: str | None
+    container: str | None
+    created_at: Time
+    updated_at: Time | None
+    description: str | None
+    fail_reason: str | None
+    volume_id: str
+    is_incremental: bool
+    has_dependent_backups: bool
+    snapshot_id: str | None
+    data_timestamp: Time | None
+    metadata: NotRequired[Annotated[dict[str, str], since(43)]]
+    user_id: NotRequired[Annotated[str, since(56, always=False)]]
+    encryption_key_id: NotRequired[Annotated[str, since(64, always=False)]]
+
+
+class NewBackup(TypedDict):
+    """A backup that was made or changed."""
+
+    backup: BackupSummary
+
+
+class OneBackup(TypedDict):
+    """A backup."""
+
+    backup: BackupDetail
+
+
+class BackupSummaries(Counted):
+    """Backups."""
+
+    backups: list[BackupSummary]
+    backups_links: NotRequired[list[Link]]
+
+
+class BackupDetails(Counted):
+    """Backups, with all that is told of them."""
+
+    backups: list[BackupDetail]
+    backups_links: NotRequired[list[Link]]
+
+
+class Restored(TypedDict):
+    """What is restored into what."""
+
+    backup_id: str
+    volume_id: str
+    volume_name: str | None
+
+
+class Restore(TypedDict):
+    """The answer to a restore."""
+
+    restore: Restored
+
+
+class BackupRecordShown(TypedDict):
+    """A backup's record, to be kept elsewhere."""
+
+    backup_service: str
+    backup_url: str
+
+
+ExportedRecord = TypedDict("ExportedRecord", {"backup-record": BackupRecordShown})
+
+
+def summary(call: Call, backup_id: str, name: str | None) -> BackupSummary:
     """A backup in the short list, and what create and update answer."""
     return {"id": backup_id, "name": name, "links": call.links.of("backups", backup_id)}
 
@@ -40,14 +125,14 @@ class BackupView:
         self._version = call.version
         self._owner = call.may("backup:backup_project_attribute")
 
-    def detail(self, row: Sequence[Any]) -> dict[str, Any]:
+    def detail(self, row: Sequence[Any]) -> BackupDetail:
         """All that this version tells of a backup."""
         (
             backup_id, status, size, object_count, zone, container, created_at, updated_at, name, description,
             fail_reason, volume_id, snapshot_id, data_timestamp, project_id, user_id, parent_id, key_id, metadata,
             has_children,
         ) = row  # fmt: skip
-        shown: dict[str, Any] = {
+        shown: BackupDetail = {
             "id": backup_id,
             "status": status,
             "size": size,
@@ -69,7 +154,7 @@ class BackupView:
         if self._version >= 18 and self._owner:
             shown["os-backup-project-attr:project_id"] = project_id
         if self._version >= 43:
-            shown["metadata"] = msgspec.Raw(metadata)
+            shown["metadata"] = stored(metadata)
         if self._version >= 56 and self._owner:
             shown["user_id"] = user_id
         if self._version >= 64 and key_id is not None:

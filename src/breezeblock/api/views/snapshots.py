@@ -1,12 +1,13 @@
 """What a snapshot looks like (Cinder: `api/v3/views/snapshots.py`, and the extended attributes)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict, cast
 
 import msgspec
 import sqlalchemy as sa
 
 from breezeblock.api.call import Call
+from breezeblock.api.shapes import Counted, GiB, Link, Time, since, stored
 from breezeblock.db import tables
 from breezeblock.model.snapshot import Snapshot
 
@@ -28,6 +29,58 @@ def row_of(snapshot: Snapshot) -> tuple[Any, ...]:
     )
 
 
+class SnapshotSummary(TypedDict):
+    """A snapshot in the short list, which is not so short."""
+
+    id: str
+    created_at: Time
+    updated_at: Time | None
+    name: str | None
+    description: str | None
+    volume_id: str
+    status: str
+    size: GiB
+    metadata: dict[str, str]
+
+
+_Extended = TypedDict(
+    "_Extended",
+    {
+        "os-extended-snapshot-attributes:progress": NotRequired[str],
+        "os-extended-snapshot-attributes:project_id": NotRequired[str],
+    },
+)
+"""For those whom policy tells them, and not in what create and update answer."""
+
+
+class SnapshotDetail(SnapshotSummary, _Extended):
+    """A snapshot."""
+
+    group_snapshot_id: NotRequired[Annotated[str | None, since(14)]]
+    user_id: NotRequired[Annotated[str, since(41)]]
+    consumes_quota: NotRequired[Annotated[bool, since(65)]]
+
+
+class OneSnapshot(TypedDict):
+    """A snapshot."""
+
+    snapshot: SnapshotDetail
+
+
+class SnapshotSummaries(Counted):
+    """Snapshots."""
+
+    snapshots: list[SnapshotSummary]
+    snapshots_links: NotRequired[list[Link]]
+
+
+class SnapshotDetails(Counted):
+    """Snapshots, with all that is told of them."""
+
+    snapshots: list[SnapshotDetail]
+    snapshots_links: NotRequired[list[Link]]
+
+
 class SnapshotView:
     """The view for one call."""
 
@@ -36,7 +89,7 @@ class SnapshotView:
         self._version = call.version
         self._extended = extended and call.may("volume_extension:extended_snapshot_attributes")
 
-    def summary(self, row: Sequence[Any]) -> dict[str, Any]:
+    def summary(self, row: Sequence[Any]) -> SnapshotSummary:
         """A snapshot in the short list, which is not so short."""
         snapshot_id, created_at, updated_at, name, description, volume_id, status, size, metadata = row[:9]
         return {
@@ -48,12 +101,12 @@ class SnapshotView:
             "volume_id": volume_id,
             "status": status,
             "size": size,
-            "metadata": msgspec.Raw(metadata),
+            "metadata": stored(metadata),
         }
 
-    def detail(self, row: Sequence[Any]) -> dict[str, Any]:
+    def detail(self, row: Sequence[Any]) -> SnapshotDetail:
         """All that this version tells of a snapshot."""
-        shown = self.summary(row)
+        shown = cast(SnapshotDetail, self.summary(row))
         user_id, consumes_quota, progress, project_id, group_snapshot_id = row[9:]
         if self._version >= 14:
             shown["group_snapshot_id"] = group_snapshot_id

@@ -1,18 +1,17 @@
 """What a volume looks like, by microversion and role (Cinder: `api/v3/views/volumes.py` and the extensions' keys)."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from breezeblock.api.call import Call
+from breezeblock.api.shapes import Counted, GiB, Link, Time, since, stored
 from breezeblock.api.views.groups import legacy_type
 from breezeblock.db import tables
 from breezeblock.model.volume import Volume
-from breezeblock.model.volume_type import VolumeType
-from breezeblock.services.uploads import Uploading
 
 _volumes = tables.volumes
 _attachments = tables.attachments
@@ -34,7 +33,102 @@ SUMMARY_COLUMNS = (_volumes.c.id, _volumes.c.name)
 _STATUS = {"managing": "creating", "error_managing": "error", "error_managing_deleting": "deleting"}
 _SHOWN_ADMIN_METADATA = ("readonly", "attached_mode")
 
-Attachments = Mapping[str, list[dict[str, Any]]]
+
+class VolumeAttachment(TypedDict):
+    """An attachment as its volume shows it. `id` is the volume's; the host is for administrators and services."""
+
+    id: str
+    attachment_id: str
+    volume_id: str
+    server_id: str | None
+    host_name: str | None
+    device: str | None
+    attached_at: Time | None
+
+
+_Extended = TypedDict(
+    "_Extended",
+    {
+        "os-vol-host-attr:host": NotRequired[str | None],
+        "os-vol-mig-status-attr:migstat": NotRequired[str | None],
+        "os-vol-mig-status-attr:name_id": NotRequired[None],
+        "os-vol-tenant-attr:tenant_id": NotRequired[str],
+        "volume_image_metadata": NotRequired[dict[str, str]],
+    },
+)
+"""The keys of Cinder's extensions: for those whom policy tells them, and not in what create and update answer."""
+
+
+class VolumeSummary(TypedDict):
+    """A volume in the short list."""
+
+    id: str
+    name: str | None
+    links: list[Link]
+
+
+class VolumeDetail(VolumeSummary, _Extended):
+    """A volume. `migration_status`, `provider_id` and `cluster_name` are for administrators."""
+
+    status: str
+    size: GiB
+    availability_zone: str | None
+    created_at: Time
+    updated_at: Time | None
+    description: str | None
+    volume_type: str | None
+    snapshot_id: str | None
+    source_volid: str | None
+    metadata: dict[str, str]
+    user_id: str
+    bootable: Literal["true", "false"]
+    encrypted: bool
+    replication_status: str | None
+    consistencygroup_id: str | None
+    multiattach: bool
+    attachments: Sequence[VolumeAttachment]
+    migration_status: NotRequired[str | None]
+    group_id: NotRequired[Annotated[str | None, since(13)]]
+    provider_id: NotRequired[Annotated[str | None, since(21, always=False)]]
+    shared_targets: NotRequired[Annotated[bool, since(48)]]
+    service_uuid: NotRequired[Annotated[str | None, since(48)]]
+    cluster_name: NotRequired[Annotated[None, since(61, always=False)]]
+    volume_type_id: NotRequired[Annotated[str | None, since(63)]]
+    encryption_key_id: NotRequired[Annotated[str, since(64, always=False)]]
+    consumes_quota: NotRequired[Annotated[bool, since(65)]]
+
+
+class OneVolume(TypedDict):
+    """A volume."""
+
+    volume: VolumeDetail
+
+
+class VolumeSummaries(Counted):
+    """Volumes."""
+
+    volumes: list[VolumeSummary]
+    volumes_links: NotRequired[list[Link]]
+
+
+class VolumeDetails(Counted):
+    """Volumes, with all that is told of them."""
+
+    volumes: list[VolumeDetail]
+    volumes_links: NotRequired[list[Link]]
+
+
+class VolumeTotals(TypedDict):
+    """Number and GiB of volumes, and the values that each key of their metadata has."""
+
+    total_count: int
+    total_size: GiB
+    metadata: NotRequired[Annotated[dict[str, list[str]], since(36)]]
+
+
+VolumesSummed = TypedDict("VolumesSummed", {"volume-summary": VolumeTotals})
+
+Attachments = Mapping[str, list[VolumeAttachment]]
 """The attachments of volumes, by the volume's id."""
 
 
@@ -70,14 +164,14 @@ def attachments_of(connection: Connection, rows: Iterable[Sequence[Any]], show_h
     """
     place = FIELDS.index("attach_status")
     attached = [row[0] for row in rows if row[place] != "detached"]
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[VolumeAttachment]] = {}
     if not attached:
         return found
     c = _attachments.c
     query = sa.select(c.id, c.volume_id, c.instance_uuid, c.attached_host, c.mountpoint, c.attach_time)
     query = query.where(c.volume_id.in_(attached), c.attach_status == "attached").order_by(c.created_at, c.id)
     for attachment_id, volume_id, server, host, mountpoint, time in connection.execute(query):
-        shown = {
+        shown: VolumeAttachment = {
             "id": volume_id,
             "attachment_id": attachment_id,
             "volume_id": volume_id,
@@ -111,7 +205,7 @@ class VolumeView:
         self._tenant = extended and call.may("volume_extension:volume_tenant_attribute")
         self._image = extended and call.may("volume_extension:volume_image_metadata:show")
 
-    def detail(self, row: Sequence[Any], attachments: Attachments) -> dict[str, Any]:
+    def detail(self, row: Sequence[Any], attachments: Attachments) -> VolumeDetail:
         """All that this version tells of a volume."""
         (
             volume_id, status, size, zone, created_at, updated_at, name, description, type_id, snapshot_id, source_volid,
@@ -119,7 +213,7 @@ class VolumeView:
             provider_id, consumes_quota, host, project_id, admin_metadata, image_metadata, group_id,
         ) = row  # fmt: skip
         version = self._version
-        shown: dict[str, Any] = {
+        shown: VolumeDetail = {
             "id": volume_id,
             "status": _STATUS.get(status, status),
             "size": size,
@@ -131,7 +225,7 @@ class VolumeView:
             "volume_type": self._types.get(type_id, type_id),
             "snapshot_id": snapshot_id,
             "source_volid": source_volid,
-            "metadata": msgspec.Raw(metadata) if admin_metadata == "{}" else _merged(metadata, admin_metadata),
+            "metadata": stored(metadata) if admin_metadata == "{}" else _merged(metadata, admin_metadata),
             "links": [
                 {"rel": "self", "href": self._self + volume_id},
                 {"rel": "bookmark", "href": self._bookmark + volume_id},
@@ -160,10 +254,10 @@ class VolumeView:
         if self._tenant:
             shown["os-vol-tenant-attr:tenant_id"] = project_id
         if self._image and image_metadata != "{}":
-            shown["volume_image_metadata"] = msgspec.Raw(image_metadata)
+            shown["volume_image_metadata"] = stored(image_metadata)
         return shown
 
-    def _add_newer(self, shown: dict[str, Any], type_id: str | None, key_id: str | None, consumes_quota: bool) -> None:
+    def _add_newer(self, shown: VolumeDetail, type_id: str | None, key_id: str | None, consumes_quota: bool) -> None:
         """The keys from 3.48 on. No backend here shares its targets, so that nobody need lock a host for one."""
         version = self._version
         shown["shared_targets"] = False
@@ -178,42 +272,9 @@ class VolumeView:
             shown["consumes_quota"] = consumes_quota
 
 
-def summary(call: Call, row: Sequence[Any]) -> dict[str, Any]:
+def summary(call: Call, row: Sequence[Any]) -> VolumeSummary:
     """A volume in the short list."""
     return {"id": row[0], "name": row[1], "links": call.links.of("volumes", row[0])}
-
-
-def uploading(begun: Uploading) -> dict[str, Any]:
-    """What os-volume_upload_image answers; the type is the whole record, as Cinder gives it, without its extra specs."""
-    volume, image, kind = begun.volume, begun.image, begun.volume_type
-    return {
-        "id": volume.id,
-        "updated_at": volume.updated_at,
-        "status": volume.status,
-        "display_description": volume.description,
-        "size": volume.size,
-        "volume_type": kind and _type_record(kind),
-        "image_id": image.id,
-        "container_format": image.container_format,
-        "disk_format": image.disk_format,
-        "image_name": image.name,
-        "protected": image.protected,
-        "visibility": image.visibility,
-    }
-
-
-def _type_record(kind: VolumeType) -> dict[str, Any]:
-    return {
-        "id": kind.id,
-        "name": kind.name,
-        "description": kind.description,
-        "is_public": kind.is_public,
-        "qos_specs_id": None,
-        "created_at": kind.created_at,
-        "updated_at": kind.updated_at,
-        "deleted": False,
-        "deleted_at": None,
-    }
 
 
 def _merged(metadata: str, admin_metadata: str) -> dict[str, str]:
