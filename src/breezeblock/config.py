@@ -176,6 +176,12 @@ BACKEND_OPTIONS: list[cfg.Opt] = [
         max=64,
         help="Workers that may share the backend (PostgreSQL, and a driver that allows it). Each slot has its own copies.",
     ),
+    cfg.BoolOpt(
+        "backup_changed_blocks",
+        default=False,
+        help="Keep the snapshot that a volume's last backup was read from, where the driver can tell what has changed since:"
+        " then an incremental backup reads only that.",
+    ),
     cfg.IntOpt("max_parallel_copies", default=2, min=1, help="Images and backups copied at once."),
     cfg.IntOpt(
         "volume_copy_bps_limit", default=0, min=0, help="Bytes a second of all copies together; 0: as fast as they can."
@@ -215,6 +221,7 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
     image_volume_cache_max_count: int
     image_adopt: bool
     backend_slots: int
+    backup_changed_blocks: bool
     max_parallel_copies: int
     volume_copy_bps_limit: int
     conf: Any = None
@@ -350,6 +357,7 @@ def _backend(conf: Any, name: str, host: str, data_dir: Path, default: Mapping[s
         image_volume_cache_max_count=group.image_volume_cache_max_count,
         image_adopt=group.image_adopt,
         backend_slots=group.backend_slots,
+        backup_changed_blocks=group.backup_changed_blocks,
         max_parallel_copies=group.max_parallel_copies,
         volume_copy_bps_limit=group.volume_copy_bps_limit,
         conf=conf,

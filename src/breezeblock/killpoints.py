@@ -144,7 +144,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     "manage_volume": (*_around("manage_existing"), *PUBLISH, *REMOVE, *COMMIT),
     "manage_volume.undo": (*_around("unmanage"), *COMMIT),
     "manage_snapshot": (*_around("manage_existing_snapshot"), *PUBLISH, *REMOVE, *COMMIT),
-    "unmanage_volume": (*_around("unmanage"), *PUBLISH, *REMOVE, *COMMIT),
+    "unmanage_volume": (*_around("delete_snapshot", "unmanage"), *PUBLISH, *REMOVE, *COMMIT),
     "unmanage_volume.undo": COMMIT,
     "unmanage_snapshot": (*_around("unmanage_snapshot"), *PUBLISH, *REMOVE, *COMMIT),
     "migrate_volume": (*_around("migrate_volume", "initialize_connection"), *PUBLISH, *SERVE, *COMMIT),
@@ -171,7 +171,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     "refresh_replica.undo": COMMIT,
     "request_refresh": COMMIT,
     "purge_orphan": (
-        *_around("terminate_connection", "delete_volume"),
+        *_around("terminate_connection", "delete_volume", "delete_snapshot"),
         "after_withdraw",
         *PUBLISH,
         *REMOVE,

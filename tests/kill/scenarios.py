@@ -6,6 +6,7 @@ A scenario prepares, asks once, and then tells what came of it; it raises where 
 
 from tests.kill.attached import LiveExtend, LiveSnapshot, PurgeOrphan, ReconcileExport, Restart, Rounds
 from tests.kill.backups import DeleteIncremental, ImportBackup, IncrementalBackup, LiveBackup, RefusedImport
+from tests.kill.compared import COMPARED
 from tests.kill.creates import Create, CreateAdopted, CreateLazily, of_cached_image
 from tests.kill.groups import GROUPS, Failing
 from tests.kill.images import Evict, ForgetImageKey, LiveUpload, Prefetch, Together, Upload, UploadImage, UploadSecret
@@ -78,6 +79,7 @@ ALL: list[Create | Verb | Upload | Undone | Together | Failing] = [
     RestoreBackup("restore_backup-dir", "dir"),
     DeleteBackup("delete_backup", "sim"),
     IncrementalBackup("create_backup-incremental", "sim"),
+    *COMPARED,
     DeleteIncremental("delete_backup-incremental", "sim"),
     LiveBackup("create_backup-attached", "dir"),
     ImportBackup("import_backup", "sim"),

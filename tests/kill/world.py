@@ -31,6 +31,7 @@ from breezeblock.drivers.registry import open_driver
 from breezeblock.errors import ServiceUnavailable
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.flows import reconcile
+from breezeblock.flows.backup_bases import moment_id
 from breezeblock.keys.local import LocalKeys
 from breezeblock.keys.store import passphrase
 from breezeblock.model.states import PASSING
@@ -74,6 +75,7 @@ image_volume_cache_max_count = 1
 [plain]
 volume_driver = simulated
 simulated_revert = false
+backup_changed_blocks = true
 pool_name = DS01, DS02
 image_volume_cache_enabled = false
 [cloning]
@@ -461,6 +463,8 @@ class World:
                         known[backend].add(f"{prefix}-{row_id}")
                     if status == "error_deleting":
                         half_deleted.add(f"{prefix}-{row_id}")
+            bases = sa.select(tables.backups.c.id).where(tables.backups.c.base_kept)
+            compared = {f"snapshot-{moment_id(backup_id)}" for backup_id in connection.scalars(bases)}
             kept = {f"volume-{row.volume_id}" for row in connection.execute(sa.select(tables.backups.c.volume_id))}
             held = set()
             for table in (tables.volumes, tables.backups):
@@ -468,7 +472,7 @@ class World:
             held |= set(connection.scalars(sa.select(tables.image_keys.c.encryption_key_id)))
         for name, driver in self.drivers.items():
             there = set(driver.list_objects())
-            found += [f"{name} has {one}, which no row knows" for one in sorted(there - known[name])]
+            found += [f"{name} has {one}, which no row knows" for one in sorted(there - known[name] - compared)]
             found += [f"{name} misses {one}" for one in sorted(known[name] - there - half_deleted)]
         found += [f"the keys have {one}, which no row knows" for one in sorted(set(self.keys.ids()) - held)]
         found += [f"the keys miss {one}" for one in sorted(held - {None} - set(self.keys.ids()))]

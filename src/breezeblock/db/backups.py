@@ -49,6 +49,12 @@ def available_of(connection: Connection, volume_id: str, project_id: str) -> lis
     return records.fetch_all(connection, query.order_by(_table.c.data_timestamp.desc(), _table.c.id), Backup)
 
 
+def with_base(connection: Connection, volume_id: str) -> list[Backup]:
+    """The backups of a volume whose snapshots are kept on its storage: one at most, but while another is made."""
+    query = sa.select(_table).where(_table.c.volume_id == volume_id, _table.c.base_kept)
+    return records.fetch_all(connection, query.order_by(_table.c.id), Backup)
+
+
 def count_dependents(connection: Connection, backup_id: str) -> int:
     """How many incremental backups name this one as their parent."""
     query = sa.select(sa.func.count()).where(_table.c.parent_id == backup_id)

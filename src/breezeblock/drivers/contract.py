@@ -317,6 +317,19 @@ class MigratesVolumes(Protocol):
         """
 
 
+@runtime_checkable
+class TellsChanges(Protocol):
+    """Optional: tells where two snapshots of a volume differ, so that an incremental backup reads only that."""
+
+    def list_changed_extents(self, since: Snapshot, snapshot: Snapshot) -> Iterator[Extent]:
+        """Runs in order, outside of which `snapshot` reads as `since` does; what is behind the end of `since` and reads
+        as zeros need not be told. `data` false means that a run reads as zeros now.
+
+        Whatever became of the volume in between. More than differs may be told, less never: where it cannot tell it
+        raises `NotSupportedByBackend(reason)`, where one of them is not there `BackendNotFound`.
+        """
+
+
 Reference = dict[str, str]
 """How an administrator names what lies on the storage and belongs to nobody, such as `{"source-name": NAME}`."""
 

@@ -1,5 +1,6 @@
 """The bytes of a backup: from a volume's snapshot into the store, and from the store into a volume."""
 
+import heapq
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -13,6 +14,7 @@ from breezeblock.config import Settings
 from breezeblock.drivers.contract import BlockSource, BlockTarget, Extent, Rewrite
 from breezeblock.encryption.luks import HEADER_BYTES
 from breezeblock.flows import encrypting
+from breezeblock.flows.changed_blocks import Known
 from breezeblock.flows.engine import Flow
 from breezeblock.model.backup import Backup
 
@@ -41,10 +43,12 @@ class Copied(msgspec.Struct, frozen=True, kw_only=True):
     stored: int = 0
 
 
-def copy_out(flow: Flow, place: Place, source: BlockSource, report: Report, *, incremental: bool) -> Copied:
+def copy_out(
+    flow: Flow, place: Place, source: BlockSource, report: Report, *, incremental: bool, known: Known
+) -> Copied:
     """Store what a source holds: the chunks that are not there yet, then the manifest. Goes on where a killed one was.
 
-    `report(bytes done, bytes in all)` is called often; what it raises stops the copy.
+    What is `known` is not read. `report(bytes done, bytes in all)` is called often; what it raises stops the copy.
     """
     repository = open_store(flow.backend.settings).repository
     if repository.has(place):  # and only the note of the step is missing
@@ -53,10 +57,13 @@ def copy_out(flow: Flow, place: Place, source: BlockSource, report: Report, *, i
     number, noted = repository.claim(place)
     chunks = [chunk for piece in noted for chunk in piece.chunks]
     upto = noted[-1].upto if noted else 0
-    total = _data_bytes(source, 0)
-    done, read, stored, fresh = total - _data_bytes(source, upto), 0, 0, 0
+    total = _bytes_to_read(source, 0, known)
+    done, read, stored, fresh, unnoted = total - _bytes_to_read(source, upto, known), 0, 0, 0, len(chunks)
     kept = {chunk.sha256 for chunk in chunks}
-    for offset, runs in by_cell(source.extents(), upto):
+    for offset, runs in _in_order(source, upto, known):
+        if isinstance(runs, Chunk):
+            chunks.append(runs)
+            continue
         flow.pace(sum(length for _, length in runs))
         content = _content(source, offset, runs)
         read += sum(length for _, length in runs)
@@ -70,11 +77,21 @@ def copy_out(flow: Flow, place: Place, source: BlockSource, report: Report, *, i
         report(done, total)
         killpoints.reached("between_chunks")
         if fresh == NOTE_CHUNKS:
-            repository.note(place, number, Progress(offset + manifests.CHUNK_BYTES, chunks[-fresh:]))
-            number, fresh = number + 1, 0
+            repository.note(place, number, Progress(offset + manifests.CHUNK_BYTES, chunks[unnoted:]))
+            number, fresh, unnoted = number + 1, 0, len(chunks)
     repository.publish(place, Manifest(volume_size=source.size, chunks=chunks))
     repository.unclaim(place)
     return Copied(chunks=len(chunks), read=read, stored=stored)
+
+
+def _in_order(source: BlockSource, begin: int, known: Known) -> Iterator[tuple[int, list[tuple[int, int]] | Chunk]]:
+    """What a backup consists of from `begin` on, by offset: runs of data to be read, and chunks that are known."""
+    old = ((chunk.offset, chunk) for chunk in known.chunks if chunk.offset >= begin)
+    return heapq.merge(_to_read(source, begin, known), old, key=lambda one: one[0])
+
+
+def _to_read(source: BlockSource, begin: int, known: Known) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    return ((cell, runs) for cell, runs in by_cell(source.extents(), begin) if not known.covers(cell))
 
 
 def by_cell(extents: Iterator[Extent], begin: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
@@ -106,9 +123,8 @@ def _content(source: BlockSource, cell: int, runs: list[tuple[int, int]]) -> byt
     return bytes(content)
 
 
-def _data_bytes(source: BlockSource, begin: int) -> int:
-    ends = ((max(one.offset, begin), one.offset + one.length) for one in source.extents() if one.data)
-    return sum(max(0, end - offset) for offset, end in ends)
+def _bytes_to_read(source: BlockSource, begin: int, known: Known) -> int:
+    return sum(length for _, runs in _to_read(source, begin, known) for _, length in runs)
 
 
 def copy_in(flow: Flow, backup: Backup, target: BlockTarget, rekey: Rewrite | None) -> None:

@@ -1,7 +1,6 @@
 """Make backups: of a snapshot, or of a volume as it is this moment."""
 
 import time
-import uuid
 from typing import Any
 
 import msgspec
@@ -9,12 +8,12 @@ from sqlalchemy.engine import Connection
 
 from breezeblock.backups.repository import Place
 from breezeblock.db import attachments, backups, moves, operations, outbox, snapshots, volumes
-from breezeblock.flows import encrypting
+from breezeblock.flows import backup_bases, changed_blocks, encrypting
+from breezeblock.flows.backup_bases import moment_of
 from breezeblock.flows.backup_content import Report, copy_out, open_store
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.model.backup import SERVICE, Backup
 from breezeblock.model.snapshot import Snapshot
-from breezeblock.model.volume import Volume
 
 
 def abandon_create(flow: Flow, error: BaseException) -> None:
@@ -47,11 +46,14 @@ def create_backup(flow: Flow) -> None:
             flow.driver.create_snapshot(moment, volume)
         flow.checkpoint("create_snapshot")  # the moment is that of the request, however long the copy has to wait
     copied = flow.step("copy", copy_moment, flow, backup, moment)  # a crash may come when the moment is gone already
-    if kept is None:
+    keeping = kept is None and backup_bases.wanted(flow)
+    if kept is None and not keeping:
         with flow.explained("delete_snapshot", snapshot=moment.id):
             flow.driver.delete_snapshot(moment)
-    where = _where(backup, copied)
+    before = backup_bases.remove(flow, volume) if kept is None else []
+    where = _where(backup, copied) | {"base_kept": keeping}
     with flow.ending() as connection:
+        backup_bases.forget(connection, before)
         moves.move(connection, "backup", backup.id, "create_done", **where)
         made = backups.get(connection, backup.id)
         outbox.backup_event(connection, "createprogress", made, flow.id, backup_percent=100)
@@ -59,7 +61,7 @@ def create_backup(flow: Flow) -> None:
         _release(connection, flow, backup)
 
 
-def _where(backup: Backup, copied: dict[str, int] | int) -> dict[str, Any]:
+def _where(backup: Backup, copied: dict[str, Any] | int) -> dict[str, Any]:
     """What the row says of a finished copy. A flow of a release before 2 noted the number of chunks alone."""
     if isinstance(copied, int):
         return {"object_count": copied, "data_timestamp": backup.data_timestamp or backup.created_at}
@@ -72,16 +74,17 @@ def _placed(backup: Backup) -> Backup:
     return msgspec.structs.replace(backup, service_metadata=place)
 
 
-def copy_moment(flow: Flow, backup: Backup, moment: Snapshot) -> dict[str, int]:
+def copy_moment(flow: Flow, backup: Backup, moment: Snapshot) -> dict[str, Any]:
     """Copy what a backup is of into the store, when it is its turn."""
     flow.take_copy_turn(backup.project_id)
     store, incremental = open_store(flow.backend.settings), backup.parent_id is not None
     store.legacy.delete(backup.id)  # a worker of a release before 2 may have begun it
     with flow.explained("copy", snapshot=moment.id, parent=backup.parent_id) as result:
+        known = changed_blocks.look(flow, store.repository, backup, moment)
         with flow.driver.open_volume(moment) as source:
-            place = Place(backup.volume_id, backup.id)
-            copied = copy_out(flow, place, source, _reporter(flow, backup), incremental=incremental)
-        done = msgspec.structs.asdict(copied)
+            place, report = Place(backup.volume_id, backup.id), _reporter(flow, backup)
+            copied = copy_out(flow, place, source, report, incremental=incremental, known=known)
+        done = msgspec.structs.asdict(copied) | {"reads": known.reads}
         result.update(done)
     return done
 
@@ -101,20 +104,6 @@ def _reporter(flow: Flow, backup: Backup) -> Report:
                 outbox.backup_event(connection, "createprogress", backup, flow.id, backup_percent=percent)
 
     return report
-
-
-def moment_of(backup: Backup, volume: Volume) -> Snapshot:
-    """The passing snapshot that a backup is read from; known to the storage alone. Its id derives from the backup's."""
-    return Snapshot(
-        id=str(uuid.uuid5(uuid.UUID(backup.id), "moment")),
-        project_id=backup.project_id,
-        user_id=backup.user_id,
-        volume_id=volume.id,
-        status="creating",
-        volume_size=volume.size,
-        host=volume.host,
-        created_at=backup.created_at,
-    )
 
 
 def _release(connection: Connection, flow: Flow, backup: Backup) -> None:

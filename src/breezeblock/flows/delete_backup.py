@@ -3,8 +3,8 @@
 from sqlalchemy.engine import Connection
 
 from breezeblock.backups.repository import Place, place_of
-from breezeblock.db import backups, moves, operations, outbox
-from breezeblock.flows import encrypting
+from breezeblock.db import backups, moves, operations, outbox, volumes
+from breezeblock.flows import backup_bases, encrypting
 from breezeblock.flows.backup_content import open_store
 from breezeblock.flows.engine import Flow, Parked, flow, message_for_user, state_after
 from breezeblock.model.backup import Backup
@@ -30,6 +30,9 @@ def delete_backup(flow: Flow) -> None:
         remove(flow, backup)
     encrypting.forget_key(flow, backup.encryption_key_id)
     with flow.ending() as connection:
+        volume = volumes.find(connection, backup.volume_id) if backup.base_kept else None
+        if volume is not None:
+            backup_bases.leave(connection, str(volume.backend), [backup])
         backups.remove(connection, backup_id)
         outbox.end_open(connection, flow.id, "end", status="deleted")
 

@@ -8,6 +8,7 @@ import msgspec
 from breezeblock.db import moves, outbox, snapshots, volume_types, volumes
 from breezeblock.drivers.contract import Manages
 from breezeblock.errors import DriverError, NotSupportedByBackend, NoValidBackend
+from breezeblock.flows import backup_bases
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.flows.migration import pool_of
 from breezeblock.flows.resize import wait_for_copies
@@ -118,9 +119,11 @@ def unmanage_volume(flow: Flow) -> None:
     if not isinstance(volume, Volume):
         return
     wait_for_copies(flow, volume.id)
+    bases = backup_bases.remove(flow, volume)
     with flow.explained("unmanage", volume=volume.id):
         _let_go(flow, volume)
     with flow.ending() as connection:
+        backup_bases.forget(connection, bases)
         volumes.remove(connection, volume.id)
         outbox.volume_event(connection, "unmanage.end", volume, flow.id)
 

@@ -1,11 +1,13 @@
 """Migrate a volume to another backend or pool, because an administrator says so."""
 
+from typing import Any
+
 import msgspec
 
-from breezeblock.db import moves, outbox, pools, volume_types, volumes
+from breezeblock.db import backups, moves, outbox, pools, volume_types, volumes
 from breezeblock.drivers.contract import MigratesVolumes
 from breezeblock.errors import InvalidState, NotSupportedByBackend, NoValidBackend
-from breezeblock.flows import migration
+from breezeblock.flows import backup_bases, migration
 from breezeblock.flows.engine import Flow, flow
 from breezeblock.flows.resize import wait_for_copies
 from breezeblock.model.pool import Pool
@@ -73,8 +75,13 @@ def by_driver(flow: Flow, volume: Volume, pool: Pool) -> bool:
         except NotSupportedByBackend as error:
             result |= {"outcome": "declined", "reason": error.message}
             return False
-    changes = {"host": pool.name, "availability_zone": pool.availability_zone, "migration_status": "success"}
+    changes: dict[str, Any] = {
+        "host": pool.name,
+        "availability_zone": pool.availability_zone,
+        "migration_status": "success",
+    }
     with flow.ending() as connection:
+        backup_bases.leave(connection, str(volume.backend), backups.with_base(connection, volume.id))
         changes |= volumes.model_update_values(update)
         moves.move(connection, "volume", volume.id, "migrate_done", flow.arguments["status_before"], **changes)
         there = msgspec.structs.replace(volume, host=pool.name)

@@ -13,9 +13,9 @@ from sqlalchemy.engine import Connection
 
 from breezeblock import killpoints
 from breezeblock.context import admin_context
-from breezeblock.db import moves, outbox, pools, volumes
+from breezeblock.db import backups, moves, outbox, pools, volumes
 from breezeblock.errors import NotSupportedByBackend
-from breezeblock.flows import reconcile
+from breezeblock.flows import backup_bases, reconcile
 from breezeblock.flows.connected import open_connected
 from breezeblock.flows.copy_content import filling_from
 from breezeblock.flows.engine import Flow, message_for_user, state_after
@@ -75,6 +75,7 @@ def switch(flow: Flow, volume: Volume, there: Volume, done: str, changes: dict[s
             changes["availability_zone"] = place.availability_zone
         moves.move(connection, "volume", volume.id, done, flow.arguments["status_before"], **changes)
         outbox.end_open(connection, flow.id, "end", host=there.host)
+        backup_bases.leave(connection, str(volume.backend), backups.with_base(connection, volume.id))
         reconcile.request_purge(
             connection, admin_context(), str(uuid.uuid4()), str(volume.backend), volume.storage_name, False
         )

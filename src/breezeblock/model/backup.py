@@ -36,6 +36,8 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
     """What a volume restored from it gets as its metadata."""
     metadata: dict[str, str] = {}
     data_timestamp: str | None = None
+    base_kept: bool = False
+    """Whether the snapshot that it was read from is kept on the storage, so that the next one need read only changes."""
     encryption_key_id: str | None = None
     """Of a key of its own, by which what it holds of an encrypted volume is opened."""
     created_at: str

@@ -72,6 +72,7 @@ def export_record(database: Database, context: RequestContext, backup_id: str) -
         "deleted_at": None,
         "driver_info": {},
     }
+    del fields["base_kept"]  # of this cloud's storage alone
     url = base64.b64encode(msgspec.json.encode(fields)).decode()
     return {"backup_service": SERVICE, "backup_url": url}
 

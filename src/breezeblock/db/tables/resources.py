@@ -135,6 +135,7 @@ backups = sa.Table(
     json("volume_metadata"),
     json("metadata"),
     text("data_timestamp"),
+    flag("base_kept"),
     text("encryption_key_id"),
     text("created_at", required=True),
     text("updated_at"),

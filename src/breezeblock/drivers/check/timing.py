@@ -15,6 +15,7 @@ OPTIONAL: tuple[type, ...] = (
     contract.Hydrates,
     contract.AdoptsImages,
     contract.RevertsToSnapshots,
+    contract.TellsChanges,
     contract.MigratesVolumes,
     contract.Manages,
     contract.Examinable,

@@ -33,10 +33,12 @@ MODULES = (
     "managing",
     "dying",
     "filling_up",
+    "changing",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in MODULES))
 
 from breezeblock.drivers.conformance.adopting import AdoptingRules  # noqa: E402
+from breezeblock.drivers.conformance.changing import ChangingRules  # noqa: E402
 from breezeblock.drivers.conformance.concurrency import ConcurrencyRules  # noqa: E402
 from breezeblock.drivers.conformance.connecting import ConnectingRules  # noqa: E402
 from breezeblock.drivers.conformance.copying import CopyingRules  # noqa: E402
@@ -75,6 +77,7 @@ class DriverConformance(
     ExaminingRules,
     RewritingRules,
     RevertingRules,
+    ChangingRules,
     MovingRules,
     ManagingRules,
     FillingUpRules,

@@ -169,7 +169,7 @@ class Storage:
                 for offset in range(at, end, PIECE) if extent.data else _starts(content, at, end):
                     length = min(PIECE, end - offset)
                     read = source.pread(length, offset)
-                    same = read == _cut(content, offset, length)
+                    same = read == cut(content, offset, length)
                     assert same, f"{thing.storage_name} differs between {offset} and {offset + length}"
                     assert extent.data or read == bytes(length), f"{thing.storage_name} has data in a hole at {offset}"
                 at = end
@@ -292,7 +292,8 @@ def _starts(content: Content, first: int, last: int) -> list[int]:
     return [first, *(max(start, first) for start, data in known if start < last and start + len(data) > first)]
 
 
-def _cut(content: Content, offset: int, length: int) -> bytes:
+def cut(content: Content, offset: int, length: int) -> bytes:
+    """What a volume that holds `content` reads as there."""
     cut = bytearray(length)
     for start, data in content.items():
         first, last = max(start, offset), min(start + len(data), offset + length)

@@ -156,6 +156,12 @@ class ChainSource:
             self._unpacked = (level, entry, file.decompress(entry))
         return self._unpacked[2]
 
+    def identity(self, piece: Piece) -> tuple[int, int]:
+        """The device and inode of the file that a piece lies in."""
+        assert piece.level is not None
+        found = os.fstat(self._files[piece.level].fd)
+        return found.st_dev, found.st_ino
+
     def descriptor(self, piece: Piece) -> int | None:
         """The file that holds a piece as it is; None for zeros and compressed clusters."""
         return None if piece.level is None or piece.compressed else self._files[piece.level].fd

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -22,6 +23,7 @@ from breezeblock.drivers.contract import (
     Capabilities,
     ConnectionInfo,
     Connector,
+    Extent,
     Fill,
     FillBehind,
     Manageable,
@@ -33,6 +35,7 @@ from breezeblock.drivers.contract import (
 from breezeblock.drivers.directory import capacity, durable, images, managing, reflink, repair, reverting
 from breezeblock.drivers.directory.adoption import Adoption
 from breezeblock.drivers.directory.bases import Bases
+from breezeblock.drivers.directory.changes import changed, places
 from breezeblock.drivers.directory.content import ChainSource, RawTarget
 from breezeblock.drivers.directory.exporting import Exporting, Exports, disk_file
 from breezeblock.drivers.directory.hydration import Hydration
@@ -324,6 +327,18 @@ class DirectoryDriver:
             source = ChainSource(self._bases.links(record), record.size)
         with source:
             yield source
+
+    def list_changed_extents(self, since: Snapshot, snapshot: Snapshot) -> Iterator[Extent]:
+        """By where their bytes lie; nothing is read of them."""
+        with self._doing("compare two snapshots", since, snapshot):
+            records = [self._lineage.current(one.storage_name) for one in (since, snapshot)]
+            with ExitStack() as stack:
+                before, now = (stack.enter_context(ChainSource(self._bases.links(one), one.size)) for one in records)
+                mapped, size = self._lineage.shares_blocks, now.size
+                old, new = (list(places(one, size, mapped)) for one in (before, now))
+                if mapped and list(places(before, size, mapped)) != old:  # what it left may be the other's now
+                    raise NotSupportedByBackend("The filesystem moves the blocks of the files right now.")
+        return changed(old, new)
 
     # hydration
 

@@ -23,6 +23,7 @@ from breezeblock.drivers.contract import (
     Capabilities,
     ConnectionInfo,
     Connector,
+    Extent,
     Fill,
     Manageable,
     Reference,
@@ -30,7 +31,7 @@ from breezeblock.drivers.contract import (
     who_connects,
 )
 from breezeblock.drivers.simulated.faults import Call, Faults, verb
-from breezeblock.drivers.simulated.sparse import SparseFile, open_sparse
+from breezeblock.drivers.simulated.sparse import SparseFile, differences, open_sparse
 from breezeblock.drivers.simulated.store import Record, Store
 from breezeblock.errors import (
     BackendInUse,
@@ -220,6 +221,12 @@ class SimulatedDriver:
         made = msgspec.structs.replace(record, made_of=f"reverted:{snapshot.id}")
         with self.volumes.open(snapshot.storage_name) as content:
             self._copy(content, volume.storage_name, made)
+
+    @verb
+    def list_changed_extents(self, since: Snapshot, snapshot: Snapshot) -> Iterator[Extent]:
+        """Both are read and compared: a storage worth its name knows."""
+        with self.volumes.open(since.storage_name) as before, self.volumes.open(snapshot.storage_name) as now:
+            return iter(list(differences(before, now)))
 
     @verb
     def create_volume_from_snapshot(

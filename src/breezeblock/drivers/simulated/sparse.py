@@ -1,6 +1,7 @@
 """Sparse files as block devices: what was never written takes no room and reads as zeros."""
 
 import errno
+import heapq
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from pathlib import Path
 from breezeblock.drivers import copying
 from breezeblock.drivers.contract import Extent
 from breezeblock.errors import BackendOutOfSpace, DriverError
+
+GRAIN = 64 << 10
+"""Bytes that are compared at once."""
 
 COPY_BYTES = 64 << 20
 """Most bytes copied by one system call, so that a copy can be interrupted."""
@@ -92,6 +96,37 @@ class SparseFile:
             if error.errno != errno.ENXIO:  # no data after here
                 raise
             return self.size
+
+
+def differences(before: SparseFile, now: SparseFile) -> Iterator[Extent]:
+    """Where `now` reads otherwise than `before`, in whole grains; both are read where either has data."""
+    begin = end = 0
+    data = False
+    for at in _grains(before, now):
+        old, new = before.pread(GRAIN, at), now.pread(GRAIN, at)
+        if old.ljust(len(new), b"\0")[: len(new)] == new:
+            continue
+        has_data = new != bytes(len(new))
+        if begin == end or at != end or has_data != data:
+            if end > begin:
+                yield Extent(begin, end - begin, data)
+            begin, data = at, has_data
+        end = at + len(new)
+    if end > begin:
+        yield Extent(begin, end - begin, data)
+
+
+def _grains(before: SparseFile, now: SparseFile) -> Iterator[int]:
+    """The offsets of the grains of `now` in which either file has data, in order."""
+    runs = heapq.merge(
+        *(((one.offset, one.offset + one.length) for one in file.extents() if one.data) for file in (before, now))
+    )
+    at = 0
+    for start, stop in runs:
+        at = max(at, start // GRAIN * GRAIN)
+        while at < min(stop, now.size):
+            yield at
+            at += GRAIN
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from breezeblock.config import Settings
 from breezeblock.db import survey
 from breezeblock.db.connect import Database
 from breezeblock.db.survey import Survey
+from breezeblock.flows.backup_bases import moment_id
 from breezeblock.model import clock
 from breezeblock.services.doctor.backup_store import StoredBackups, look_at_backups
 from breezeblock.services.doctor.stores import Storage, look_at_images, look_at_keys, look_at_storage
@@ -77,7 +78,7 @@ def busy_ids(rows: Survey) -> frozenset[str]:
             busy.add(snapshot.id)  # the storage takes it with the others
         if snapshot.volume_id in busy and snapshot.status == "deleting":
             busy.add(snapshot.id)  # a cascade takes it
-    busy |= {str(uuid.uuid5(uuid.UUID(one), "moment")) for one in busy if _is_uuid(one)}  # what a backup is read from
+    busy |= {moment_id(one) for one in busy if _is_uuid(one)}  # what a backup is read from
     return frozenset(busy)
 
 
