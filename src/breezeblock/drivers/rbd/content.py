@@ -27,6 +27,13 @@ class ImageSource(OpenImage):
         if end < self.size:
             yield Extent(end, self.size - end, False)
 
+    def changes(self, since: str) -> Iterator[Extent]:
+        """Where it differs from an older snapshot of the same image."""
+        for start in range(0, self.size, WINDOW):
+            length = min(WINDOW, self.size - start)
+            for offset, run, exists in self.of("changes", since, start, length):
+                yield Extent(offset, min(run, self.size - offset), exists)
+
     def pread(self, length: int, offset: int) -> bytes:
         """Exactly `length` bytes, less only at the end."""
         end = min(offset + length, self.size)

@@ -16,6 +16,7 @@ from breezeblock.drivers.contract import (
     Capabilities,
     ConnectionInfo,
     Connector,
+    Extent,
     Fill,
     Manageable,
     Reference,
@@ -28,7 +29,7 @@ from breezeblock.drivers.rbd.connecting import Connections, Credentials
 from breezeblock.drivers.rbd.content import ImageSource, ImageTarget, rewrite_beginning
 from breezeblock.drivers.rbd.store import Info, Record, Store
 from breezeblock.drivers.rbd.wire import Access
-from breezeblock.errors import BackendInUse, BackendNotFound
+from breezeblock.errors import BackendInUse, BackendNotFound, NotSupportedByBackend
 from breezeblock.model.image import Image
 from breezeblock.model.pool import Pool
 from breezeblock.model.snapshot import Snapshot
@@ -374,6 +375,15 @@ class RbdDriver:
                 source = ImageSource(self._cluster, self._store.get(volume.storage_name).name)
         with source:
             yield source
+
+    def list_changed_extents(self, since: Snapshot, snapshot: Snapshot) -> Iterator[Extent]:
+        """As the cluster knows it of two snapshots of one image. A volume that was filled anew has got another one."""
+        with self._doing(since, snapshot):
+            before, now = (self._store.get_snapshot(one) for one in (since, snapshot))
+            if before.image != now.image:
+                raise NotSupportedByBackend("Between the two snapshots the volume got another image.")
+            with ImageSource(self._cluster, now.image, now.name) as source:
+                return iter(list(source.changes(before.name)))
 
     # connections
 

@@ -57,6 +57,17 @@ class Handles:
         self._open[number].image.diff_iterate(offset, length, None, add, include_parent=True, whole_object=False)
         return found
 
+    def changes(self, number: int, since: str, offset: int, length: int) -> list[tuple[int, int, bool]]:
+        """Where an image differs from its snapshot `since` between these bytes, by whole objects: offset, length, and
+        whether there are data now. By the object map alone, where the image has fast-diff."""
+        found: list[tuple[int, int, bool]] = []
+
+        def add(start: int, run: int, exists: bool) -> None:
+            found.append((start, run, exists))
+
+        self._open[number].image.diff_iterate(offset, length, since, add, include_parent=True, whole_object=True)
+        return found
+
 
 class _Handle:
     """An open image, and what is being written to it."""

@@ -82,7 +82,7 @@ class Library:
         handles = Handles(self._open)
         self.open, self.close = handles.open, handles.close
         self.read, self.write, self.flush = handles.read, handles.write, handles.flush
-        self.extents = handles.extents
+        self.extents, self.changes = handles.extents, handles.changes
 
     # the cluster
 
