@@ -10,6 +10,7 @@ from typing import Any
 import falcon
 import msgspec
 
+from breezeblock.api.schemas.fields import FLAG_PATTERN
 from breezeblock.errors import InvalidInput, RequestTooLarge, UnsupportedMediaType
 
 JSON_TYPES = frozenset({"application/json", "application/vnd.openstack.volume+json"})
@@ -47,15 +48,15 @@ def _holds_nul(value: Any) -> bool:
     return isinstance(value, str) and "\0" in value
 
 
-def envelope(key: str, record: Any, name: str | None = None) -> Schema:
-    """The schema of `{key: record}` and nothing beside it; decodes to the envelope, whose field is `content`.
+def envelope(key: str, record: Any, name: str | None = None, closed: bool = True) -> Schema:
+    """The schema of `{key: record}`; decodes to the envelope, whose field is `content`.
 
-    `name` is what the OpenAPI document calls it, where neither the record nor the key is enough.
+    `name` is what the OpenAPI document calls it, where neither the record nor the key is enough. Nothing may stand
+    beside the key where it is `closed`; else that is passed over.
     """
     field = ("content", record, msgspec.field(name=key))
-    return Schema(
-        msgspec.defstruct(name or envelope_name(key, record), [field], forbid_unknown_fields=True, frozen=True)
-    )
+    named = name or envelope_name(key, record)
+    return Schema(msgspec.defstruct(named, [field], forbid_unknown_fields=closed, frozen=True))
 
 
 def envelope_name(key: str, record: Any) -> str:
@@ -104,6 +105,7 @@ def _explain(message: str) -> str:
     match = _WHERE.fullmatch(message)
     what, path = (match["what"], match["path"]) if match else (message, "$")
     field = path.removeprefix("$").lstrip(".").removesuffix(".content")
+    what = what.replace(f"Expected `str` matching regex {FLAG_PATTERN!r}", "It is not a boolean")
     unknown = _UNKNOWN.fullmatch(what)
     if unknown:
         what = f"Additional properties are not allowed ('{unknown['field']}' was unexpected)"

@@ -13,7 +13,7 @@ from breezeblock.api.bodies import Schema
 from breezeblock.api.call import Call, Handler, Parts, Reply
 from breezeblock.api.listing import Filtered, Listing
 from breezeblock.auth import policy
-from breezeblock.errors import InvalidInput, MethodNotAllowed, NotFound, Unauthorized
+from breezeblock.errors import InvalidInput, MethodNotAllowed, NotFound, Unauthorized, VersionNotSupported
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,9 +93,7 @@ class Resource:
             raise
         version = microversions.OLDEST
         if self.microversioned:
-            version = microversions.requested(request.get_header(microversions.HEADER))
-            response.set_header(microversions.HEADER, f"{microversions.SERVICE} {microversions.text(version)}")
-            response.set_header("Vary", microversions.HEADER)
+            version = _version(request, response)
         if any("\0" in value for value in path.values()):
             raise NotFound
         call = Call(parts, request, context, version, path)
@@ -132,6 +130,23 @@ class Resource:
         raise NotFound
 
     on_get = on_post = on_put = on_patch = on_delete = on_head = answer
+
+
+def _version(request: falcon.Request, response: falcon.Response) -> int:
+    """The microversion that is asked for; the answer says it, also where it is not spoken (406)."""
+    asked = request.get_header(microversions.HEADER)
+    try:
+        version = microversions.requested(asked)
+    except VersionNotSupported:
+        _say_version(response, str(asked))
+        raise
+    _say_version(response, f"{microversions.SERVICE} {microversions.text(version)}")
+    return version
+
+
+def _say_version(response: falcon.Response, said: str) -> None:
+    response.set_header(microversions.HEADER, said)
+    response.set_header("Vary", microversions.HEADER)
 
 
 class UnversionedResource(Resource):

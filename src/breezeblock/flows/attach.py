@@ -92,7 +92,7 @@ def connect_volume(flow: Flow) -> None:
             **values,
             attach_status="attaching",
             attach_mode=mode,
-            mountpoint=connector.get("mountpoint"),
+            mountpoint=connector.get("mountpoint", "na"),
             attach_time=clock.now(),
         )
         attach_status.settle(connection, volume.id)

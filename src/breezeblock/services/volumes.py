@@ -136,7 +136,7 @@ def request_volume(
     try:
         volume, answers = admit_volume(connection, settings, plan.draft, plan.wanted)
     except NoValidBackend as error:
-        return _refuse(connection, settings, context, plan.draft, error)
+        return _refuse(connection, settings, context, plan, error)
     operation_id = str(uuid.uuid4())
     outbox.volume_event(connection, "create.start", volume, operation_id)
     operations.request_flow(
@@ -152,9 +152,11 @@ def request_volume(
 
 
 def _refuse(
-    connection: Connection, settings: Settings, context: RequestContext, draft: Volume, error: NoValidBackend
+    connection: Connection, settings: Settings, context: RequestContext, plan: _Plan, error: NoValidBackend
 ) -> Volume:
     """Keep a volume that no backend can take, in `error` and with a message: Cinder's clients look for that."""
+    zone = next(iter(plan.wanted.zones), settings.storage_availability_zone)
+    draft = msgspec.structs.replace(plan.draft, availability_zone=zone)
     volume = msgspec.structs.replace(draft, status="error", encryption_key_id=None, scheduled_at=None)
     volumes.insert(connection, volume)
     operation = operations.note_failed(

@@ -6,7 +6,7 @@ from breezeblock.api.call import Call
 from breezeblock.api.schemas.fields import flag
 from breezeblock.api.shapes import since
 from breezeblock.api.views import backends as view
-from breezeblock.db import pools, services, volume_types
+from breezeblock.db import pools, services, volume_types, volumes
 from breezeblock.db.services import VOLUME_BINARY
 from breezeblock.errors import InvalidInput, NotFound
 from breezeblock.scheduling import placement
@@ -77,7 +77,8 @@ def get_pools(call: Call) -> view.Pools:
         specs = {}
         if wanted_type is not None and call.version >= TYPE_FILTER:
             specs = volume_types.get(connection, wanted_type).extra_specs
-    told = {pool.name: view.capabilities_of(pool) for pool in found}
+        allocated = volumes.provisioned_by_pool(connection)
+    told = {pool.name: view.capabilities_of(pool, allocated.get(pool.name, 0)) for pool in found}
     known = {"name"}.union(*told.values())
     unknown = sorted(filters.keys() - known)
     if unknown and call.version >= STRICT_FILTERS:
@@ -103,7 +104,7 @@ def capabilities(call: Call) -> view.Capabilities:
         if not known:
             raise NotFound(f"Can't find service: {call.id}")
         found = [pool for pool in pools.all_pools(connection) if pool.backend == known[0].host]
-    told = view.capabilities_of(found[0]) if found else {"volume_backend_name": known[0].host.partition("@")[2]}
+    told = view.capabilities_of(found[0], 0) if found else {"volume_backend_name": known[0].host.partition("@")[2]}
     return {
         "namespace": f"OS::Storage::Capabilities::{known[0].host}",
         "vendor_name": told.get("vendor_name", ""),
@@ -123,7 +124,12 @@ def capabilities(call: Call) -> view.Capabilities:
 
 
 def resource_filters(call: Call) -> view.ResourceFilters:
-    """GET /resource_filters?resource= (3.33)."""
+    """GET /resource_filters?resource= (3.33): all, or that one's; none of a resource that there is not."""
     asked = call.query.get("resource")
-    shown = RESOURCE_FILTERS if not asked else {asked: RESOURCE_FILTERS.get(asked, "")}
-    return {"resource_filters": [{"resource": name, "filters": names.split()} for name, names in shown.items()]}
+    return {
+        "resource_filters": [
+            {"resource": name, "filters": names.split()}
+            for name, names in RESOURCE_FILTERS.items()
+            if not asked or name == asked
+        ]
+    }

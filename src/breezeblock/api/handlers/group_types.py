@@ -34,7 +34,7 @@ def create(call: Call) -> OneGroupType:
         name=body.name,
         description=body.description,
         is_public=flag(body.is_public, "is_public"),
-        group_specs=body.group_specs,
+        group_specs=body.group_specs or {},
     )
     return {"group_type": GroupTypeView(call).detail(made)}
 

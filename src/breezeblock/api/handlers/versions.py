@@ -75,18 +75,22 @@ def _version(parts: Parts, request: falcon.Request) -> Version:
     }
 
 
-def root(parts: Parts, request: falcon.Request) -> Versions:
+def root(parts: Parts, request: falcon.Request) -> Reply[Versions]:
     """GET /: 300 with all versions."""
-    return {"versions": [_version(parts, request)]}
+    return _document(parts, request, 300)
 
 
 def v3(parts: Parts, request: falcon.Request) -> Reply[Versions]:
     """GET /v3 and /v3/: the same with 200."""
+    return _document(parts, request, 200)
+
+
+def _document(parts: Parts, request: falcon.Request, status: int) -> Reply[Versions]:
     headers = {
         microversions.HEADER: f"{microversions.SERVICE} {microversions.text(microversions.OLDEST)}",
         "Vary": microversions.HEADER,
     }
-    return Reply(content={"versions": [_version(parts, request)]}, headers=headers)
+    return Reply(content={"versions": [_version(parts, request)]}, status=status, headers=headers)
 
 
 def image(parts: Parts, request: falcon.Request) -> ImageVersions:

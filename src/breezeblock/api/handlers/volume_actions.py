@@ -88,10 +88,12 @@ def upload_image(call: Call) -> upload_view.OneUpload:
 
 
 def show_image_metadata(call: Call) -> MetadataShown:
-    """os-show_image_metadata."""
+    """os-show_image_metadata. Raises `NotFound` too where there is none, as Cinder does."""
     with call.database.read() as connection:
-        row = listing.one(call, connection, LISTING, (tables.volumes.c.image_metadata,), call.id)
-    return {"metadata": row[0]}
+        (shown,) = listing.one(call, connection, LISTING, (tables.volumes.c.image_metadata,), call.id)
+    if not shown:
+        raise NotFound(f"Glance metadata for volume/snapshot {call.id} cannot be found.")
+    return {"metadata": shown}
 
 
 def set_image_metadata(call: Call) -> MetadataShown:

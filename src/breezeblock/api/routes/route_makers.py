@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from breezeblock.api.bodies import Schema
 from breezeblock.api.call import Handler
 from breezeblock.api.dispatch import Route
 from breezeblock.api.handlers.metadata import MetadataHandlers
@@ -26,11 +27,17 @@ def get(path: str, handler: Handler, policy: str | None, since: int = 0, **more:
 
 
 def metadata_of(
-    owner: str, handlers: MetadataHandlers, show: str, add: str, change: str, remove: str
+    owner: str,
+    handlers: MetadataHandlers,
+    bodies: tuple[Schema, Schema],
+    show: str,
+    add: str,
+    change: str,
+    remove: str,
 ) -> Iterable[Route]:
-    """The calls on the metadata of a resource, with the rule of each."""
+    """The calls on the metadata of a resource, with the bodies of all of it and of one, and the rule of each call."""
     whole, member = f"/{owner}/{{id}}/metadata", f"/{owner}/{{id}}/metadata/{{key}}"
-    metadata, meta = volume_schemas.METADATA, volume_schemas.META
+    metadata, meta = bodies
     if_match = volume_schemas.IfMatch if handlers.etags else None
     yield get(whole, handlers.show, show, answer_headers=("Etag",) if handlers.etags else ())
     yield Route(method="POST", path=whole, handler=handlers.add, policy=add, schema=metadata)

@@ -55,6 +55,7 @@ ROUTES: list[Route] = [
     *metadata_of(
         "snapshots",
         MetadataHandlers(snapshots.LISTING),
+        (snapshot_schemas.METADATA, snapshot_schemas.META),
         "volume:get_snapshot_metadata",
         "volume:update_snapshot_metadata",
         "volume:update_snapshot_metadata",

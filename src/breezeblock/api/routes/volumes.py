@@ -144,6 +144,7 @@ ROUTES: list[Route] = [
     *metadata_of(
         "volumes",
         MetadataHandlers(volumes.LISTING, etags=True),
+        (volume_schemas.METADATA, volume_schemas.META),
         "volume:get_volume_metadata",
         "volume:create_volume_metadata",
         "volume:update_volume_metadata",

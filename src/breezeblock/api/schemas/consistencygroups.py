@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from breezeblock.api.bodies import Schema, envelope_name
+from breezeblock.api.bodies import Schema, envelope
 from breezeblock.api.schemas.fields import Flag, Text
 
 
@@ -57,13 +57,8 @@ class _OrNothing(Schema):
         return None if bytes(body).strip() in {b"", b"null", b"{}"} else super().decode(body)
 
 
-def _loose(key: str, record: Any) -> Any:
-    """`{key: record}`, and whatever stands beside it; decodes to a record whose field is `content`."""
-    return msgspec.defstruct(envelope_name(key, record), [("content", record, msgspec.field(name=key))], frozen=True)
-
-
-CREATE = Schema(_loose("consistencygroup", ConsistencyGroupCreate))
-COPY = Schema(_loose("consistencygroup-from-src", ConsistencyGroupCopy))
-UPDATE = Schema(_loose("consistencygroup", ConsistencyGroupUpdate))
-DELETE = _OrNothing(_loose("consistencygroup", ConsistencyGroupDelete))
-CREATE_SNAPSHOT = Schema(_loose("cgsnapshot", CgsnapshotCreate))
+CREATE = envelope("consistencygroup", ConsistencyGroupCreate, closed=False)
+COPY = envelope("consistencygroup-from-src", ConsistencyGroupCopy, closed=False)
+UPDATE = envelope("consistencygroup", ConsistencyGroupUpdate, closed=False)
+DELETE = _OrNothing(envelope("consistencygroup", ConsistencyGroupDelete, closed=False).record)
+CREATE_SNAPSHOT = envelope("cgsnapshot", CgsnapshotCreate, closed=False)

@@ -18,15 +18,17 @@ Size = Annotated[int, Meta(ge=1, le=MAX_INT)]
 """GiB."""
 MetadataKey = Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9\-_:. /]{1,255}\Z")]
 Metadata = dict[MetadataKey, Text]
+OneOfMetadata = Annotated[Metadata, Meta(min_length=1, max_length=1)]
 ImageMetadata = dict[MetadataKey, LongText]
 SpecKey = Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9\-_:.]{1,255}\Z")]
 Specs = dict[SpecKey, Text | None]
-Flag = bool | int | str
-"""A boolean, also as one of the words that Cinder understands; `flag` settles it."""
-
 TRUE = frozenset("true 1 on yes y t".split())
 FALSE = frozenset("false 0 off no n f".split())
 """The words for a boolean."""
+
+FLAG_PATTERN = rf"\A\s*(?i:{'|'.join(sorted(TRUE | FALSE))})\s*\Z"
+Flag = bool | Annotated[str, Meta(pattern=FLAG_PATTERN)]
+"""A boolean, also as one of the words that Cinder understands; `flag` settles it."""
 
 
 def flag(value: Flag | None, name: str, default: bool = False) -> bool:

@@ -15,7 +15,7 @@ class GroupTypeCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     name: Words
     description: Text | None = None
     is_public: Flag = True
-    group_specs: dict[MetadataKey, Text | None] = {}
+    group_specs: dict[MetadataKey, Text | None] | None = None
 
 
 class GroupTypeUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

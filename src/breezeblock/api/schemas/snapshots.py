@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from breezeblock.api.bodies import Schema, envelope
-from breezeblock.api.schemas.fields import Flag, Metadata, Text, Uuid
+from breezeblock.api.schemas.fields import Flag, Metadata, OneOfMetadata, Text, Uuid
 
 
 class SnapshotCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,3 +46,6 @@ CREATE = envelope("snapshot", SnapshotCreate)
 UPDATE = envelope("snapshot", SnapshotUpdate)
 RESET_STATUS = Schema(StatusReset)
 UPDATE_STATUS = Schema(StatusUpdate)
+METADATA = envelope("metadata", Metadata, "SnapshotMetadataBody", closed=False)
+META = envelope("meta", OneOfMetadata, "SnapshotMetaBody", closed=False)
+"""Looser than those of volumes, as Cinder's are."""

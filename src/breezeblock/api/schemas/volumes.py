@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from breezeblock.api.bodies import Schema, envelope
-from breezeblock.api.schemas.fields import Flag, ImageMetadata, Metadata, Size, Text, Uuid, Words
+from breezeblock.api.schemas.fields import Flag, ImageMetadata, Metadata, OneOfMetadata, Size, Text, Uuid, Words
 from breezeblock.api.shapes import since
 
 
@@ -158,4 +158,4 @@ SET_IMAGE_METADATA = Schema(SetImageMetadata)
 UNSET_IMAGE_METADATA = Schema(UnsetImageMetadata)
 UPLOAD_IMAGE = {0: Schema(UploadImage), 1: Schema(SharedUploadImage)}
 METADATA = envelope("metadata", Metadata)
-META = envelope("meta", Annotated[Metadata, Meta(min_length=1, max_length=1)])
+META = envelope("meta", OneOfMetadata)

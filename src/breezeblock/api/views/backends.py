@@ -74,14 +74,17 @@ class ResourceFilters(TypedDict):
     resource_filters: list[ResourceFilter]
 
 
-def capabilities_of(pool: Pool) -> dict[str, Any]:
-    """What a pool reports, with Cinder's keys."""
+def capabilities_of(pool: Pool, allocated: int) -> dict[str, Any]:
+    """What a pool reports, with Cinder's keys. `allocated` is the GiB of the volumes in it."""
     return {
         "pool_name": pool.name.partition("#")[2],
         "volume_backend_name": pool.backend.partition("@")[2],
         **pool.capabilities,
         "total_capacity_gb": pool.total_capacity_gb,
         "free_capacity_gb": pool.free_capacity_gb,
+        "allocated_capacity_gb": allocated,
+        "filter_function": None,
+        "goodness_function": None,
         "reserved_percentage": pool.reserved_percentage,
         "max_over_subscription_ratio": pool.max_over_subscription_ratio,
         "thin_provisioning_support": pool.thin_provisioning_support,
