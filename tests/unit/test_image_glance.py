@@ -18,6 +18,7 @@ import pytest
 from breezeblock.config import GLANCE_OPTIONS
 from breezeblock.context import RequestContext
 from breezeblock.errors import ConfigError, NotFound, ServiceUnavailable
+from breezeblock.images.catalog import RangesUnsupported
 from breezeblock.images.glance import GlanceCatalog
 from breezeblock.model.image import ImageLocation
 
@@ -64,6 +65,8 @@ class Cloud(BaseHTTPRequestHandler):
     asked: ClassVar[list[str]] = []
     lose_after: ClassVar[list[int]] = []
     ignore_range: ClassVar[bool] = False
+    refuse_range: ClassVar[bool] = False
+    """As with a store that cannot seek, such as that of RBD."""
     down: ClassVar[bool] = False
 
     @property
@@ -125,6 +128,8 @@ class Cloud(BaseHTTPRequestHandler):
 
     def file(self) -> None:
         given = self.headers["Range"]
+        if given and self.refuse_range:
+            return self.answer(400, b"", {})
         start = int(given.removeprefix("bytes=").removesuffix("-")) if given and not self.ignore_range else 0
         data = DATA[start:]
         headers = {"Content-Length": str(len(data))}
@@ -237,10 +242,15 @@ def test_a_connection_that_is_lost_again_and_again_is_given_up(catalog: GlanceCa
         read(catalog, "own")
 
 
-def test_a_server_without_ranges_is_not_mistaken(catalog: GlanceCatalog) -> None:
-    Cloud.ignore_range = True
-    with pytest.raises(ServiceUnavailable, match="Range"):
-        read(catalog, "own", 5)
+@pytest.mark.parametrize("how", ["ignore_range", "refuse_range"])
+def test_a_server_without_ranges_is_read_from_its_beginning(
+    catalog: GlanceCatalog, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cloud, how, True)
+    for offset in (5, 1 << 20, len(DATA) - 1):
+        assert read(catalog, "own", offset) == DATA[offset:]
+    with pytest.raises(RangesUnsupported):
+        catalog.read("own", 5, 7)
 
 
 def test_a_reader_may_stop_early(catalog: GlanceCatalog) -> None:

@@ -5,7 +5,7 @@ live in the session alone: no message, log line or argument list has one.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -106,15 +106,15 @@ class GlanceCatalog(GlanceWriting):
 
         lost = 0
         while True:
-            response = self._data(image_id, f"bytes={offset}-" if offset else None)
-            if offset and response.status_code != 206:
-                response.close()
-                raise ServiceUnavailable("The image service cannot go on in the middle of an image (it ignores Range).")
+            response, skipped = self._behind(image_id, offset)
             try:
                 for piece in response.iter_content(_PIECE):
-                    yield piece
-                    offset += len(piece)
-                    lost = 0
+                    rest = piece[skipped:]
+                    skipped -= len(piece) - len(rest)
+                    if rest:
+                        yield rest
+                        offset += len(rest)
+                        lost = 0
                 return
             except requests.RequestException as error:
                 lost += 1
@@ -123,13 +123,21 @@ class GlanceCatalog(GlanceWriting):
             finally:
                 response.close()
 
+    def _behind(self, image_id: str, offset: int) -> tuple[Any, int]:
+        """The image's bytes from `offset` on, or, of a store that cannot seek, all of them; and how many are too many."""
+        if offset:
+            with suppress(RangesUnsupported):
+                response = self._data(image_id, f"bytes={offset}-")
+                return response, 0 if response.status_code == 206 else offset
+        return self._data(image_id, None), offset
+
     def _data(self, image_id: str, wanted_range: str | None) -> Any:
         missing = f"The image {image_id} has no data."
         headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
         if wanted_range:
             headers["Range"] = wanted_range
         path = f"/v2/images/{quote(image_id, safe='')}/file"
-        response = self._request(path, missing, headers=headers, stream=True)
+        response = self._request(path, missing, ranged=wanted_range is not None, headers=headers, stream=True)
         if response.status_code == 204:
             response.close()
             raise NotFound(missing)
@@ -164,14 +172,17 @@ class GlanceCatalog(GlanceWriting):
             raise ServiceUnavailable("The catalog has no image service; set endpoint_override in [glance].")
         return str(endpoint)
 
-    def _request(self, path: str, missing: str, **options: Any) -> Any:
-        with _answers(missing):
+    def _request(self, path: str, missing: str, *, ranged: bool = False, **options: Any) -> Any:
+        with _answers(missing, ranged):
             return self._adapter.get(self._endpoint() + path, log=False, **options)
 
 
 @contextmanager
-def _answers(missing: str) -> Iterator[None]:
-    """Turns what Glance and Keystone answer into errors of ours; `missing` says what is not there."""
+def _answers(missing: str, ranged: bool = False) -> Iterator[None]:
+    """Turns what Glance and Keystone answer into errors of ours; `missing` says what is not there.
+
+    `ranged`: a part was asked for, which Glance refuses as a bad request where its store cannot seek, such as that of RBD.
+    """
     from keystoneauth1 import exceptions
 
     try:
@@ -184,6 +195,8 @@ def _answers(missing: str) -> Iterator[None]:
         # without the administrator's role Glance hides what is not the service's own
         raise NotFound(missing) from error
     except exceptions.ClientException as error:
+        if ranged and isinstance(error, exceptions.BadRequest):
+            raise RangesUnsupported from error
         raise ServiceUnavailable(f"The image service does not answer ({type(error).__name__}).") from error
 
 

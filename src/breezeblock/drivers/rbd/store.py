@@ -194,6 +194,7 @@ class Store:
         killpoints.reached("before_publish")
         self._cluster.call("rename", name, gone)
         killpoints.reached("after_publish")
+        killpoints.reached("between_removals")
         self.reap(gone)
 
     def delete_snapshot(self, found: Found) -> None:
@@ -209,7 +210,6 @@ class Store:
         with self._parents.hold(name):
             image = self.info(name)
             if image is not None and not image.kept():
-                killpoints.reached("between_removals")
                 self._remove(image)
 
     def reap_all(self) -> None:
