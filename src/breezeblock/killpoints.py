@@ -97,7 +97,12 @@ POINTS: dict[str, tuple[str, ...]] = {
     "create_volume.image.lazy": (*_around("create_hydrating_volume"), *PUBLISH),
     "hydrate_volume": (*_around("hydrate_volume"), "between_pieces", *PUBLISH, *COMMIT),
     "create_volume.image.cached": (*_around("create_cloned_volume"), *PUBLISH, *COMMIT),
-    "create_volume.image.download": (*_around(*_FILL, "adopt_image"), "between_pieces", *PUBLISH, *COMMIT),
+    "create_volume.image.download": (
+        *_around(*_FILL, "adopt_image", "create_cloned_volume"),
+        "between_pieces",
+        *PUBLISH,
+        *COMMIT,
+    ),
     "create_volume.undo": (*_around("delete_volume", "delete_key"), *COMMIT),
     "settle_image": (*_around("settle_image"), *PUBLISH, *COMMIT),
     "fill_image_cache": (*_around(*_FILL[:2], "adopt_image"), "between_pieces", *PUBLISH, *COMMIT),

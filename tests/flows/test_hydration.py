@@ -467,3 +467,49 @@ def test_restarts_while_it_is_stalled_do_not_end_it(tmp_path, disk):
     with cloud.running():
         assert hydrated(cloud, volume).state == "succeeded"
     assert content(cloud, volume) == disk
+
+
+def test_volumes_of_one_image_share_one_fetch(cloud, disk, kind, tmp_path):
+    image = add(cloud, disk, kind, tmp_path)
+    cloud.images.streams.clear()
+    with cloud.running():
+        made = [create(cloud, image, size=size) for size in (1, 2, 1)]
+        until(lambda: [operation(cloud, one).waiting is not None for one in made].count(True) == 2)
+        waits = next(one for one in made if operation(cloud, one).waiting is not None)
+        assert operation(cloud, waits).waiting == "waits for another volume of this image, which fetches it"
+        with NbdClient(cloud.driver.initialize_connection(waits, {})["data"]["uri"]) as client:
+            assert client.read(4096, 65536) == disk[65536:69632]
+            cloud.images.streams.set()
+            for volume in made:
+                until(lambda one=volume: operation(cloud, one).state == "succeeded")
+            assert client.read(len(disk), 0) == disk
+        cloud.driver.terminate_connection(waits, None)
+        assert cloud.images.opened == [image.id]
+        assert list(cloud.driver.list_hydrating()) == []
+        for volume in made:
+            with cloud.driver.open_volume(volume) as source:
+                assert source.pread(len(disk), 0) == disk
+        assert len(list(cloud.driver._store.published("bases"))) == 1
+        for volume in made:
+            volumes.delete_volume(cloud.database, MEMBER, volume.id)
+        until(lambda: not list(cloud.driver.list_objects()))
+        assert not list(cloud.driver._store.published("bases"))
+
+
+def test_where_the_first_volume_is_deleted_another_one_fetches(cloud, disk, tmp_path):
+    image = add(cloud, disk, "qcow2", tmp_path)
+    cloud.images.streams.clear()
+    with cloud.running():
+        made = [create(cloud, image) for _ in range(3)]
+        until(lambda: [operation(cloud, one).waiting is not None for one in made].count(True) == 2)
+        first = next(one for one in made if operation(cloud, one).waiting is None)
+        volumes.delete_volume(cloud.database, MEMBER, first.id)
+        rest = [one for one in made if one.id != first.id]
+        until(lambda: [operation(cloud, one).waiting is not None for one in rest].count(True) == 1)
+        until(lambda: operation(cloud, first).state == "cancelled")
+        cloud.images.streams.set()
+        for volume in rest:
+            until(lambda one=volume: operation(cloud, one).state == "succeeded")
+            with cloud.driver.open_volume(volume) as source:
+                assert source.pread(len(disk), 0) == disk
+        assert cloud.images.opened == [image.id] * 2

@@ -146,6 +146,7 @@ class Together:
     """Several volumes of an image that is not cached, asked for at once: all there, by one fill."""
 
     name = "cached-together"
+    volume_type = "sim"
     outcomes = {"available"}
     background = ()
 
@@ -155,7 +156,7 @@ class Together:
     def ask(self, world, base, state):
         for name in state["names"]:
             if world.find("volumes", name) is None:
-                wanted = {"name": name, "size": 1, "imageRef": state["image"], "volume_type": "sim"}
+                wanted = {"name": name, "size": 1, "imageRef": state["image"], "volume_type": self.volume_type}
                 world.client.call("POST", "/volumes", {"volume": wanted})
 
     again = ask
@@ -165,11 +166,25 @@ class Together:
             found = world.find("volumes", name)
             assert found["status"] == "available", found
             assert world.content(found["id"]) == PAYLOAD_SHA, "another content"
+        self.require_one_download(world, state)
+        return "available"
+
+    def require_one_download(self, world, state):
         (entry,) = Prefetch.entries(self, world, state)
         (fill,) = world.call("GET", f"/operations?resource_id={entry['id']}")["operations"]
         assert (fill["kind"], fill["state"]) == ("fill_image_cache", "succeeded")
-        return "available"
 
     def clean(self, world, base, state):
         for name in state["names"]:
             world.remove("volumes", world.find("volumes", name)["id"])
+
+
+class SharedDownload(Together):
+    """The same where there is no cache: one of them fetches, and leaves a copy for the others that is gone in the end."""
+
+    name = "download-together"
+    volume_type = "slow"
+
+    def require_one_download(self, world, state):
+        kept = [one["name"] for one in world.call("GET", "/volumes/detail?all_tenants=1")["volumes"]]
+        assert f"image-{state['image']}" not in kept, kept

@@ -9,7 +9,17 @@ from tests.kill.backups import DeleteIncremental, ImportBackup, IncrementalBacku
 from tests.kill.compared import COMPARED
 from tests.kill.creates import Create, CreateAdopted, CreateLazily, of_cached_image
 from tests.kill.groups import GROUPS, Failing
-from tests.kill.images import Evict, ForgetImageKey, LiveUpload, Prefetch, Together, Upload, UploadImage, UploadSecret
+from tests.kill.images import (
+    Evict,
+    ForgetImageKey,
+    LiveUpload,
+    Prefetch,
+    SharedDownload,
+    Together,
+    Upload,
+    UploadImage,
+    UploadSecret,
+)
 from tests.kill.managing import MANAGING
 from tests.kill.moving import MOVING
 from tests.kill.undone import UNDONE, Undone
@@ -49,6 +59,7 @@ ALL: list[Create | Verb | Upload | Undone | Together | Failing] = [
     Create("cached-fill-dir", "dir", PAYLOAD_SHA, lambda w, b: {"imageRef": w.image()}),
     Create("cached-hit", "sim", PAYLOAD_SHA, of_cached_image),
     Together(),
+    SharedDownload(),
     Prefetch("prefetch", "sim"),
     Evict("evict", "sim"),
     Create("download", "plain", PAYLOAD_SHA, lambda w, b: {"imageRef": b.image}, size=2),

@@ -44,7 +44,7 @@ from tests.nursery import Nursery
 from tests.processes import Server, free_port
 
 PROGRAM = Path(sys.executable).with_name("breezeblock")
-BACKENDS = ("sim", "plain", "cloning", "flaky", "spare", "broken", "weak", "dir", "adopt", "adopt-cached")
+BACKENDS = ("sim", "plain", "slow", "cloning", "flaky", "spare", "broken", "weak", "dir", "adopt", "adopt-cached")
 DIRECTORIES = ("dir", "adopt", "adopt-cached")
 FAILING = (
     "create_snapshot delete_snapshot extend_volume delete_volume initialize_connection terminate_connection "
@@ -78,6 +78,10 @@ simulated_revert = false
 backup_changed_blocks = true
 pool_name = DS01, DS02
 image_volume_cache_enabled = false
+[slow]
+volume_driver = simulated
+image_volume_cache_enabled = false
+volume_copy_bps_limit = 5000000
 [cloning]
 volume_driver = simulated
 simulated_clone_image = true
@@ -114,7 +118,7 @@ image_adopt = true
 """
 TYPES = {
     name: {"volume_backend_name": name}
-    for name in ("sim", "plain", "cloning", "broken", "weak", "dir", "pair", "adopt", "adopt-cached")
+    for name in ("sim", "plain", "slow", "cloning", "broken", "weak", "dir", "pair", "adopt", "adopt-cached")
 } | {
     f"replicated-{name}": {"volume_backend_name": name, "replication_enabled": "<is> True"}
     for name in ("sim", "weak", "dir")

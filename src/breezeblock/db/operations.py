@@ -237,6 +237,13 @@ def wake_waiting(connection: Connection, operation_id: str) -> None:
         wake.wake(connection, slot)
 
 
+def stop_waiting(connection: Connection, operation_id: str) -> None:
+    """Let all flows that wait for this operation go on, whether it has ended or not."""
+    wake_waiting(connection, operation_id)
+    changed = sa.update(_operations).where(_operations.c.waits_for == operation_id, _operations.c.waiting.is_not(None))
+    connection.execute(changed.values(waits_for=None))
+
+
 def is_awaited(connection: Connection, operation_id: str, but_for: str) -> bool:
     """Whether another flow than this one waits for an operation."""
     query = sa.select(_requests.c.id).where(
@@ -269,12 +276,22 @@ def drop_checkpoint(connection: Connection, flow_id: str, step: str) -> None:
     connection.execute(sa.delete(_checkpoints).where(_checkpoints.c.flow_id == flow_id, _checkpoints.c.step == step))
 
 
+def who_is_at(connection: Connection, step: str, but_for: str = "") -> str | None:
+    """A live flow that has this durable step behind it, other than `but_for`; None where there is none."""
+    query = sa.select(_checkpoints.c.flow_id).where(_checkpoints.c.step == step, _checkpoints.c.flow_id != but_for)
+    return connection.execute(query.limit(1)).scalar_one_or_none()
+
+
+def has_step(connection: Connection, flow_id: str, beginning: str) -> bool:
+    """Whether a live flow has a durable step behind it whose name begins so."""
+    step = _checkpoints.c.step.startswith(beginning, autoescape=True)
+    query = sa.select(_checkpoints.c.step).where(_checkpoints.c.flow_id == flow_id, step)
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def is_at(connection: Connection, step: str) -> bool:
     """Whether any live flow has this durable step behind it."""
-    return (
-        connection.execute(sa.select(_checkpoints.c.step).where(_checkpoints.c.step == step).limit(1)).first()
-        is not None
-    )
+    return who_is_at(connection, step) is not None
 
 
 def update(connection: Connection, operation_id: str, **values: Any) -> None:

@@ -16,6 +16,7 @@ from breezeblock.db import moves, operations, outbox, volumes
 from breezeblock.errors import DriverError, KeyManagerError
 from breezeblock.flows import adoption, encrypting, image_cache, reschedule, restore_backup
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
+from breezeblock.flows.image_ladder import sharing
 from breezeblock.flows.made import Made
 from breezeblock.flows.sources import backup, image, raw, replica, snapshot, volume
 from breezeblock.model import clock
@@ -41,6 +42,7 @@ def abandon(flow: Flow, error: BaseException) -> None:
     if volume is None:
         return
     message = message_for_user(error)
+    sharing.remove_half_made(flow)
     try:
         flow.driver.delete_volume(volume)
         encrypting.forget_key(flow, volume.encryption_key_id)
@@ -52,6 +54,7 @@ def abandon(flow: Flow, error: BaseException) -> None:
         restore_backup.end_restore(connection, volume)
         outbox.volume_event(connection, "create.error", volume, flow.id, error=message)
         image_cache.stop_unwanted(connection, flow)
+        sharing.end(connection, flow)
 
 
 @flow("create_volume", abandon=abandon)
@@ -81,6 +84,7 @@ def publish(flow: Flow, volume: Volume, made: Made) -> None:
         changes["image_metadata"] = made.image_metadata
     now = clock.now()
     with flow.ending() as connection:
+        sharing.end(connection, flow)
         moves.move(connection, "volume", volume.id, "create_done", launched_at=now, **changes)
         restore_backup.end_restore(connection, volume)
         made_volume = msgspec.structs.replace(volume, status="available", launched_at=now, **changes)

@@ -135,6 +135,20 @@ class Flow:
         """What was noted with a step that is behind the flow, as plain JSON."""
         return self._checkpoints[name]
 
+    def hold(self, connection: Connection, name: str) -> None:
+        """Note a durable step in this transaction, for other flows to see while this one is not over."""
+        self._checkpoints[name] = None
+        operations.write_checkpoint(connection, self.id, name, None)
+
+    def held(self, beginning: str) -> list[str]:
+        """The steps behind the flow whose names begin so."""
+        return [name for name in self._checkpoints if name.startswith(beginning)]
+
+    def let_go(self, connection: Connection, name: str) -> None:
+        """Forget a durable step in this transaction."""
+        del self._checkpoints[name]
+        operations.drop_checkpoint(connection, self.id, name)
+
     def answer(self, answer: Answer) -> None:
         """Add to what `explain` tells; saved with the next durable step or the end."""
         self._answers.append(answer)
@@ -271,6 +285,19 @@ class Flow:
         waiting = {"state": "running", "step": step, "waiting": reason, "waits_for": operation_id}
         operations.update(connection, self.id, started_at=self._started_at, answers=self._answers, **waiting)
         self._write_notes(connection)
+
+    @contextmanager
+    def waiting(self, reason: str) -> Iterator[None]:
+        """Tell that the flow waits, in the block, holding its thread."""
+        self.answer(Answer(step="wait", outcome="waits", reason=reason, started_at=clock.now()))
+        with self.backend.database.begin() as connection:
+            operations.update(connection, self.id, waiting=reason, answers=self._answers)
+        try:
+            yield
+        finally:
+            self._tell_wait()
+        with self.saving():
+            pass
 
     def take_copy_turn(self, project_id: str) -> None:
         """Copy from here on, to the end of this run, among the copies of the project; raises `Parked` while others do."""

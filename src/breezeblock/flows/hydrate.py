@@ -42,6 +42,11 @@ class Deleted(BreezeblockError):
 FINAL = (ImageUnacceptable, BackendNotFound, DatabaseUnavailable, Deleted)
 """After anything else the content may still come: a volume that is used is not given up, it is tried for good."""
 
+_fetching: defaultdict[tuple[str, str, str], threading.Lock] = defaultdict(threading.Lock)
+"""By backend, image and version: held by the one hydration that fetches it."""
+_first: dict[tuple[str, str, str], LazyDisk] = {}
+"""What that one serves."""
+
 _inside: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 """By volume: held while a hydration works on the storage."""
 
@@ -184,7 +189,8 @@ def look(flow: Flow, volume: Volume) -> LazyImage:
 
 
 def fill(flow: Flow, volume: Volume, source: LazyDisk, image: LazyImage) -> None:
-    """One attempt at the whole of it; a later one goes on where this one was."""
+    """One attempt at the whole of it; a later one goes on where this one was. What another volume of this image has
+    brought by now is not fetched again."""
 
     def report(done: int, total: int | None) -> None:
         flow.progress(done, total)
@@ -195,12 +201,32 @@ def fill(flow: Flow, volume: Volume, source: LazyDisk, image: LazyImage) -> None
         source.land_on(landing)
         image.fill(flow.paced(landing), report)
 
-    with _turn(flow, volume), _inside[volume.id]:
+    with _alone(flow, source, image), _turn(flow, volume), _inside[volume.id]:
         look_for_delete(flow)
         try:
             flow.driver.hydrate_volume(volume, land)
         finally:
             source.land_on(None)
+
+
+@contextmanager
+def _alone(flow: Flow, source: LazyDisk, image: LazyImage) -> Iterator[None]:
+    """Of all hydrations of an image on a backend one fetches; the others read what that has, and then find it whole."""
+    key = (flow.backend.name, flow.arguments["image_id"], flow.arguments["version"])
+    lock = _fetching[key]
+    if not lock.acquire(blocking=False):
+        with flow.waiting("waits for another volume of this image, which fetches it"):
+            while not lock.acquire(timeout=TURN_SECONDS):
+                if (first := _first.get(key)) is not None:
+                    source.follow(first)
+                look_for_delete(flow)
+        source.fetch_from(image.disk)
+    _first[key] = source
+    try:
+        yield
+    finally:
+        del _first[key]
+        lock.release()
 
 
 @contextmanager

@@ -12,11 +12,11 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from breezeblock.config import Settings
-from breezeblock.context import RequestContext, admin_context
+from breezeblock.context import RequestContext
 from breezeblock.db import image_cache, moves, operations, outbox, volumes
 from breezeblock.db.image_cache import CacheEntry
 from breezeblock.errors import BreezeblockError, Cancelled, DriverError, ImageUnacceptable, NoValidBackend
-from breezeblock.flows import adoption
+from breezeblock.flows import adoption, internal_volumes
 from breezeblock.flows.engine import Flow, flow, message_for_user, state_after
 from breezeblock.flows.image_ladder import download
 from breezeblock.flows.made import Made
@@ -29,6 +29,8 @@ from breezeblock.scheduling.admission import admit_volume, take_turn
 from breezeblock.scheduling.placement import Wanted
 
 log = logging.getLogger(__name__)
+
+KIND = "fill_image_cache"
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,11 +68,6 @@ def is_being_filled(connection: Connection, entry: CacheEntry) -> bool:
     if entry.operation_id is None or not operations.is_pending(connection, entry.operation_id):
         return False
     return not operations.cancel_requested(connection, entry.operation_id)
-
-
-def has_tenant(settings: Settings) -> bool:
-    """Whether there is an internal tenant that may own the cache."""
-    return bool(settings.cinder_internal_tenant_project_id and settings.cinder_internal_tenant_user_id)
 
 
 def request_fill(
@@ -113,9 +110,9 @@ def request_fill(
     operations.request_flow(
         connection,
         context,
-        "fill_image_cache",
+        KIND,
         operation_id=operation_id,
-        resource=_draft(settings, volume_id, image, wanted, host=backend),
+        resource=internal_volumes.draft(settings, volume_id, image, wanted.volume_type_id, host=backend),
         arguments=msgspec.to_builtins(wanted),
         answers=[asked],
     )
@@ -125,25 +122,6 @@ def request_fill(
 def _volume_id(operation_id: str) -> str:
     """The id of the cache volume that a fill makes."""
     return str(uuid.uuid5(uuid.UUID(operation_id), "image-cache"))
-
-
-def _draft(settings: Settings, volume_id: str, image: Image, wanted: Fill, *, host: str, size: int = 0) -> Volume:
-    return Volume(
-        id=volume_id,
-        project_id=settings.cinder_internal_tenant_project_id,
-        user_id=settings.cinder_internal_tenant_user_id,
-        name=f"image-{image.id}",
-        size=size,
-        status="creating",
-        host=host,
-        volume_type_id=wanted.volume_type_id,
-        image_id=image.id,
-        bootable=True,
-        consumes_quota=False,
-        admin_metadata={"readonly": "True"},
-        image_metadata=image.volume_metadata(),
-        created_at=clock.now(),
-    )
 
 
 def abandon(flow: Flow, error: BaseException) -> None:
@@ -181,7 +159,7 @@ def _kind_of(error: BaseException) -> str:
     return next((kind for kind, classes in kinds.items() if isinstance(error, classes)), "failed")
 
 
-@flow("fill_image_cache", abandon=abandon)
+@flow(KIND, abandon=abandon)
 def fill_image_cache(flow: Flow) -> None:
     """Fetch the image into a volume of the internal tenant; then those who wait may clone it."""
     wanted = msgspec.convert(flow.arguments, Fill)
@@ -218,7 +196,9 @@ def admit(flow: Flow, entry: CacheEntry, image: Image, wanted: Fill, size: int) 
             return begun
         make_room(connection, flow, entry, size)
         image_cache.update(connection, entry.volume_id, size=size)
-        draft = _draft(flow.backend.settings, entry.volume_id, image, wanted, host=flow.backend.name, size=size)
+        draft = internal_volumes.draft(
+            flow.backend.settings, entry.volume_id, image, wanted.volume_type_id, host=flow.backend.name, size=size
+        )
         admitted, _ = admit_volume(
             connection, flow.backend.settings, draft, Wanted(size=size, backend=flow.backend.name)
         )
@@ -280,18 +260,7 @@ def evict(connection: Connection, settings: Settings, entry: CacheEntry, operati
         project_id=settings.cinder_internal_tenant_project_id,  # the image may be another project's
         operation_id=operation_id or delete_id,
     )
-    cache_volume = volumes.find(connection, entry.volume_id)
-    if cache_volume is None or not moves.try_move(connection, "volume", cache_volume.id, "delete"):
-        return
-    outbox.volume_event(connection, "delete.start", cache_volume, delete_id)
-    operations.request_flow(
-        connection,
-        admin_context(),
-        "delete_volume",
-        operation_id=delete_id,
-        resource=cache_volume,
-        arguments={"volume_id": cache_volume.id},
-    )
+    internal_volumes.request_delete(connection, entry.volume_id, delete_id)
 
 
 def stop_unwanted(connection: Connection, flow: Flow) -> None:
@@ -302,8 +271,10 @@ def stop_unwanted(connection: Connection, flow: Flow) -> None:
     if operations.is_awaited(connection, flow.waited_for, but_for=flow.id):
         return
     fill = operations.get(connection, flow.waited_for)
+    if fill is None or fill.kind != KIND:
+        return
     pinned = any(entry.pinned for entry in image_cache.listed(connection, operation_id=flow.waited_for))
-    if fill is not None and not pinned and asked_of(fill).by is not None:
+    if not pinned and asked_of(fill).by is not None:
         operations.request_cancel(connection, fill.id)
 
 

@@ -8,6 +8,7 @@ from breezeblock.db import volumes
 from breezeblock.errors import BreezeblockError, DriverError, NoValidBackend
 from breezeblock.flows import encrypting
 from breezeblock.flows.engine import Flow
+from breezeblock.flows.image_ladder import sharing
 from breezeblock.model import clock
 from breezeblock.model.operation import Answer
 from breezeblock.model.volume import Volume
@@ -26,6 +27,7 @@ def elsewhere(flow: Flow, volume: Volume, error: DriverError) -> bool:
     if "wanted" not in flow.arguments or len(tried) >= flow.backend.settings.scheduler_max_attempts:
         return False
     wanted = msgspec.convert(flow.arguments["wanted"], Wanted)
+    sharing.remove_half_made(flow)
     try:
         flow.driver.delete_volume(volume)
         encrypting.forget_key(flow, volume.encryption_key_id)
@@ -53,5 +55,6 @@ def elsewhere(flow: Flow, volume: Volume, error: DriverError) -> bool:
         pool = placement.pool
         volumes.update(connection, volume.id, host=pool.name, availability_zone=pool.availability_zone)
         moved = msgspec.structs.replace(volume, host=pool.name)
+        sharing.end(connection, flow)
         flow.hand_over(connection, moved, {**flow.arguments, "tried": tried})
     return True

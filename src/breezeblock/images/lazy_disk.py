@@ -44,6 +44,11 @@ class LazyDisk:
             self._reader = reader
             self._changed.notify_all()
 
+    def follow(self, first: "LazyDisk") -> None:
+        """From now on what is missing is read as another disk of the same image reads it: what came there is not fetched
+        again."""
+        self.fetch_from(_Now(first))
+
     def land_on(self, landing: "Landing | None") -> None:
         """What was written to `landing` is read from there."""
         with self._changed:
@@ -85,6 +90,13 @@ class LazyDisk:
             raise ServiceUnavailable("The image has not been opened yet.")
         data = reader.pread(inside, offset)
         return data + bytes(length - inside)
+
+
+class _Now:
+    """A disk read without waiting for its source: whoever reads through this waits already."""
+
+    def __init__(self, disk: LazyDisk) -> None:
+        self.pread = disk._read
 
 
 class Landing:

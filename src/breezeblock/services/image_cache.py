@@ -8,7 +8,8 @@ from breezeblock.db import image_cache, pools
 from breezeblock.db.connect import Database
 from breezeblock.db.image_cache import CacheEntry
 from breezeblock.errors import Conflict, InvalidInput
-from breezeblock.flows.image_cache import Fill, evict, fresh_volume, has_tenant, is_being_filled, request_fill
+from breezeblock.flows.image_cache import Fill, evict, fresh_volume, is_being_filled, request_fill
+from breezeblock.flows.internal_volumes import has_tenant
 from breezeblock.images.catalog import ImageCatalog
 from breezeblock.scheduling.admission import take_turn
 from breezeblock.services import sources

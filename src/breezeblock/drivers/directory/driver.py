@@ -350,10 +350,11 @@ class DirectoryDriver:
         return {}
 
     def hydrate_volume(self, volume: Volume, fill: FillBehind) -> None:
-        """Fill a raw file beside the overlay, then put it below. An export is not interrupted."""
+        """Fill a raw file beside the overlay, then put it below; or what another volume of this content has brought. An
+        export is not interrupted."""
         with self._doing("hydrate a volume", volume):
             record = self._lineage.current(volume.storage_name)
-            if record.hydrating is None:
+            if record.hydrating is None or self._hydration.join(record):
                 return
             file, kept = self._hydration.landing(record)
 

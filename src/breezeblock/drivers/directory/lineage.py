@@ -6,6 +6,7 @@ goes on in an empty overlay of that base, and so does a clone; a snapshot is a r
 """
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -74,9 +75,12 @@ class Lineage:
     def remove(self, name: str) -> None:
         """Remove an object and its remains. Gone is done."""
         self.discard(name)
+        record = self._store.read(name)
         self._store.retire(name)
         self.discard(name)
         self._bases.collect(base_for(name))
+        if record is not None and record.hydrating is not None:
+            self._bases.collect(base_of(record.content))
 
     # the state of a volume
 
@@ -377,6 +381,11 @@ class Lineage:
     def _rewritten(self, links: Sequence[Link], size: int, rewrite: Rewrite) -> bytes:
         with ChainSource(links, size) as source:
             return rewritten(source, rewrite)
+
+
+def base_of(content: str) -> str:
+    """The name of the base that volumes with this content stand on, once it has come."""
+    return f"image-{hashlib.sha256(content.encode()).hexdigest()[:32]}"
 
 
 def base_for(name: str) -> str:

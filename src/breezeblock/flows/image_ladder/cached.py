@@ -17,7 +17,8 @@ from breezeblock.db import image_cache, moves, operations, outbox
 from breezeblock.db.image_cache import CacheEntry
 from breezeblock.errors import BreezeblockError, Cancelled, DriverError, ImageUnacceptable
 from breezeblock.flows.engine import Flow, Parked
-from breezeblock.flows.image_cache import Fill, asked_of, fresh_volume, has_tenant, is_being_filled, request_fill
+from breezeblock.flows.image_cache import Fill, asked_of, fresh_volume, is_being_filled, request_fill
+from breezeblock.flows.internal_volumes import has_tenant
 from breezeblock.flows.made import Declined, Made
 from breezeblock.flows.verification import SIGNED_HASH, signature_check
 from breezeblock.images.checksum import Check

@@ -9,6 +9,7 @@ from breezeblock.db import moves, volumes
 from breezeblock.encryption.luks import HEADER_BYTES
 from breezeblock.flows import adoption, encrypting
 from breezeblock.flows.engine import Flow
+from breezeblock.flows.image_ladder import sharing
 from breezeblock.flows.made import Made
 from breezeblock.flows.verification import Verification
 from breezeblock.images.transfer import PreparedImage, prepare
@@ -19,8 +20,11 @@ from breezeblock.model.volume import Volume
 def climb(flow: Flow, volume: Volume, image: Image) -> Made:
     """Make an empty volume at the image's size, fill it, grow it to the size asked for. Status `downloading` meanwhile.
 
-    What goes into an encrypted volume is encrypted on the way.
+    What goes into an encrypted volume is encrypted on the way. Where another create fetches the image already, this one
+    waits for it and clones (`sharing`).
     """
+    if (shared := sharing.join(flow, volume, image)) is not None:
+        return shared
     flow.take_copy_turn(volume.project_id)
     show_downloading(flow, volume, image)
     verification = Verification(flow, image)
@@ -66,6 +70,7 @@ def copy_in(flow: Flow, volume: Volume, prepared: PreparedImage) -> Made:
         volumes.update(connection, volume.id, **volumes.model_update_values(update))
     content = f"image:{prepared.image.id}:{version_of(prepared.image)}"
     if adoption.adopted(flow, small, content, prepared):
+        sharing.leave_copy(flow, small, prepared.image)
         if small.size < volume.size:
             flow.driver.extend_volume(small, volume.size)
         return Made(model_update=update, adopted=True)
@@ -77,6 +82,7 @@ def copy_in(flow: Flow, volume: Volume, prepared: PreparedImage) -> Made:
         prepared.facts.virtual_size,
     )
     flow.driver.copy_image_to_volume(small, content, fill)
+    sharing.leave_copy(flow, small, prepared.image)
     if small.size < volume.size:
         flow.driver.extend_volume(small, volume.size)
     return Made(model_update=update)

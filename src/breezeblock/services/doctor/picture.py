@@ -15,6 +15,7 @@ from breezeblock.db import survey
 from breezeblock.db.connect import Database
 from breezeblock.db.survey import Survey
 from breezeblock.flows.backup_bases import moment_id
+from breezeblock.flows.image_ladder.sharing import copy_id
 from breezeblock.model import clock
 from breezeblock.services.doctor.backup_store import StoredBackups, look_at_backups
 from breezeblock.services.doctor.stores import Storage, look_at_images, look_at_keys, look_at_storage
@@ -79,6 +80,7 @@ def busy_ids(rows: Survey) -> frozenset[str]:
         if snapshot.volume_id in busy and snapshot.status == "deleting":
             busy.add(snapshot.id)  # a cascade takes it
     busy |= {moment_id(one) for one in busy if _is_uuid(one)}  # what a backup is read from
+    busy |= {copy_id(one) for one in live if _is_uuid(one)}  # what creates leave for each other
     return frozenset(busy)
 
 
