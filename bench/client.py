@@ -97,9 +97,10 @@ class Client:
         """Ask for the deletion of a resource."""
         self._request("DELETE", f"{self.endpoint.volumes}/{kind}s/{resource_id}")
 
-    def wait_available(self, kind: str, resource_id: str) -> None:
-        """Wait until the resource is `available`. Raises `ApiError` for an error state."""
-        self._wait(kind, resource_id, gone=False)
+    def wait_available(self, kind: str, resource_id: str, longest_pause: float = LAST_POLL_SECONDS) -> None:
+        """Wait until the resource is `available`, looking every `longest_pause` seconds in the end. Raises `ApiError` for an
+        error state."""
+        self._wait(kind, resource_id, gone=False, longest_pause=longest_pause)
 
     def wait_gone(self, kind: str, resource_id: str) -> None:
         """Wait until the resource no longer exists. Raises `ApiError` for an error state."""
@@ -119,7 +120,7 @@ class Client:
         """Remove an image from the image service."""
         self._request("DELETE", f"{self.endpoint.images}/images/{image_id}")
 
-    def _wait(self, kind: str, resource_id: str, gone: bool) -> None:
+    def _wait(self, kind: str, resource_id: str, gone: bool, longest_pause: float = LAST_POLL_SECONDS) -> None:
         deadline = time.monotonic() + TIMEOUT_SECONDS
         pause = FIRST_POLL_SECONDS
         while time.monotonic() < deadline:
@@ -134,7 +135,7 @@ class Client:
             if status.startswith("error"):
                 raise ApiError(f"{kind} {resource_id} is in state {status}")
             time.sleep(pause)
-            pause = min(pause * 1.5, LAST_POLL_SECONDS)
+            pause = min(pause * 1.5, longest_pause)
         raise ApiError(f"{kind} {resource_id} is still not {'gone' if gone else 'available'}")
 
     def _request(self, method: str, url: str, body: Any = None) -> Any:

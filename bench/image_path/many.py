@@ -10,10 +10,11 @@ import time
 import uuid
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from bench.client import ApiError, Client
 from bench.embedded import Embedded
-from bench.image_path.server import running
+from bench.image_path.server import fetch, running
 from bench.report import row
 from bench.scenarios import CONNECTOR
 
@@ -28,14 +29,19 @@ endpoint_override = {url}
 """
 AT_ONCE = 16
 NEXT = 10
+LABEL = "qcow2"
+"""The image that it is."""
 SIZE = 5
 """GiB of a volume."""
+LOOK_SECONDS = 0.005
+SENT = f"{AT_ONCE} at once: times the image was sent"
 
 GOALS = {
     "second volume": 0.050,
     "lazy: first byte": 0.300,
+    SENT: 1.05,
 }
-"""Seconds."""
+"""Seconds, and what one download is at most: header and tables are read twice."""
 MOST_AT_ONCE = 1.2
 """How much longer sixteen may take than one."""
 
@@ -47,7 +53,7 @@ def measure(directory: Path, name: str, rounds: int) -> Figures:
     taken: dict[str, list[float]] = defaultdict(list)
     with (directory / name).open("rb") as file:
         value = hashlib.file_digest(file, "sha512").hexdigest()
-    record = {
+    record: dict[str, Any] = {
         "name": name,
         "status": "active",
         "visibility": "public",
@@ -67,7 +73,9 @@ def measure(directory: Path, name: str, rounds: int) -> Figures:
         lazy = client.create_type("lazy", {"image_hydration": "lazy"})
         for _ in range(rounds):
             _one_after_another(client, taken)
+            fetch(f"{url}/sent")
             _at_once(client, taken)
+            taken[SENT].append(int(fetch(f"{url}/sent")) / record["size"])
             _lazily(client, lazy, taken)
     return {name: statistics.median(values) for name, values in taken.items()}
 
@@ -120,7 +128,7 @@ def _lazily(client: Client, type_id: str, taken: dict[str, list[float]]) -> None
 
 def _volume(client: Client, image_id: str, **more: str) -> str:
     volume_id = client.create_volume(SIZE, imageRef=image_id, **more)
-    client.wait_available("volume", volume_id)
+    client.wait_available("volume", volume_id, LOOK_SECONDS)
     return volume_id
 
 
@@ -134,10 +142,17 @@ def _remove(client: Client, volume_ids: list[str]) -> None:
 def table(figures: Figures) -> str:
     """Markdown."""
     lines = [row(["from POST until", "s", "goal", ""]), row(["---", "---:", "---", "---"])]
-    goals = dict(GOALS)
-    goals[f"{AT_ONCE} at once"] = MOST_AT_ONCE * figures["first volume"]
-    for name, seconds in figures.items():
-        goal = goals.get(name)
-        judged = ["", ""] if goal is None else [f"{goal:.3f}", "met" if seconds <= goal else "missed"]
-        lines.append(row([name, f"{seconds:.3f}", *judged]))
+    for name, figure in figures.items():
+        goal = _goals(figures).get(name)
+        judged = ["", ""] if goal is None else [f"{goal:.3f}", "met" if figure <= goal else "missed"]
+        lines.append(row([name, f"{figure:.3f}", *judged]))
     return "\n".join(lines)
+
+
+def missed(figures: Figures) -> list[str]:
+    """The goals that were not met."""
+    return [name for name, goal in _goals(figures).items() if figures[name] > goal]
+
+
+def _goals(figures: Figures) -> Figures:
+    return {**GOALS, f"{AT_ONCE} at once": MOST_AT_ONCE * figures["first volume"]}

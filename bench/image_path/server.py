@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,6 +98,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Be silent."""
+
+
+def fetch(url: str) -> str:
+    """The answer to a GET."""
+    with urllib.request.urlopen(url) as answer:
+        body: bytes = answer.read()
+    return body.decode()
 
 
 @contextmanager
