@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from breezeblock.db import tables
+from tests.kill.base import fresh
 from tests.kill.undone import Undone
 from tests.kill.verbs import Verb
 
@@ -63,6 +64,18 @@ class Migrate(Verb):
         return super().outcome(world, base, state)
 
 
+class RetypeSecret(Retype):
+    """To a type that encrypts otherwise; the content is the same inside."""
+
+    def __init__(self, name, backend, source_type, new_type):
+        super().__init__(name, backend, new_type)
+        self.source_type = source_type
+
+    def clone(self, world, base, volume_type=None):
+        source = base.volumes[self.source_type]
+        return world.made("volumes", size=1, name=fresh(), source_volid=source, volume_type=self.source_type)
+
+
 MOVING: list[Verb | Undone] = [
     Retype("retype", "sim", "plain"),
     Retype("retype-to-dir", "sim", "dir"),
@@ -71,6 +84,21 @@ MOVING: list[Verb | Undone] = [
     Migrate("migrate", "sim", "plain"),
     Migrate("migrate-dir", "dir", "plain"),
     Migrate("migrate-pools", "plain", "plain"),
+    RetypeSecret("retype-rekey", "sim", "secret", "secret-long"),
+    RetypeSecret("retype-rekey-elsewhere", "sim", "secret", "secret-long-dir"),
+    RetypeSecret("retype-decrypt-dir", "dir", "secret-dir", "dir"),
+    Undone(
+        "undo-retype-rekey",
+        "copy_image_to_volume",
+        RetypeSecret("", "weak", "secret-weak", "secret-long-weak"),
+        "available",
+    ),
+    Undone(
+        "undo-retype-rekey-elsewhere",
+        "copy_image_to_volume",
+        RetypeSecret("", "sim", "secret", "secret-long-weak"),
+        "available",
+    ),
     Undone("undo-retype", "copy_image_to_volume", Retype("", "sim", "weak"), "available"),
     Undone("undo-retype-leaving", "initialize_connection", Retype("", "weak", "sim"), "available"),
     Undone("undo-migrate", "copy_image_to_volume", Migrate("", "sim", "weak"), "available"),

@@ -129,6 +129,12 @@ SECRET = {"secret": "sim", "secret-dir": "dir", "secret-weak": "weak", "secret-p
 ENCRYPTION = {"provider": "luks", "control_location": "front-end", "cipher": "aes-xts-plain64", "key_size": 256}
 TYPES |= {name: {"volume_backend_name": backend} for name, backend in SECRET.items()}
 TYPES |= {"replicated-secret": {"volume_backend_name": "sim", "replication_enabled": "<is> True"}}
+TYPES |= {
+    "secret-long": {"volume_backend_name": "sim"},
+    "secret-long-dir": {"volume_backend_name": "dir"},
+    "secret-long-weak": {"volume_backend_name": "weak"},
+}
+"""The same with another size of key, so that a retype puts them under another one."""
 TYPES |= {"sim-too": {"volume_backend_name": "sim", "capabilities:pool_name": "sim"}}
 TYPES |= {"lazy-dir": {"volume_backend_name": "dir", "image_hydration": "lazy"}}
 PAYLOAD = random.Random(3).randbytes((5 << 20) + 4096)  # 6 pieces of an image, 2 chunks of a backup
@@ -189,7 +195,8 @@ class World:
             made = self.client.call("POST", "/types", {"volume_type": {"name": name, "extra_specs": specs}})
             if "secret" in name:
                 path = f"/types/{made['volume_type']['id']}/encryption"
-                self.client.call("POST", path, {"encryption": ENCRYPTION})
+                bits = 512 if "long" in name else ENCRYPTION["key_size"]
+                self.client.call("POST", path, {"encryption": {**ENCRYPTION, "key_size": bits}})
 
     def wait_for_api(self) -> None:
         self._servers["api"].wait_for(f"http://127.0.0.1:{self.port}/healthcheck")

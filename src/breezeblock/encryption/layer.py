@@ -1,4 +1,4 @@
-"""Encrypts what fills a volume, on its way: nothing of it is written in plain anywhere.
+"""Encrypts what fills a volume, and decrypts what is read of one, on its way: nothing of it lies anywhere in plain.
 
 QEMU's own LUKS driver does it, in a process of its own between two sockets: a fill writes to one, and what comes out of
 the other is written to the volume. The process opens no file, sees no network, and gets the passphrase by a file in
@@ -9,17 +9,19 @@ bytes: two to three times faster, and it does not hold the interpreter's lock me
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from breezeblock import commands
 from breezeblock.commands import Limits
-from breezeblock.drivers.contract import BlockTarget
+from breezeblock.drivers.contract import BlockSource, BlockTarget, Extent
 from breezeblock.encryption.luks import HEADER_BYTES, SECTOR
 from breezeblock.errors import DriverError
 from breezeblock.exports.client import MOST_BYTES, NbdWriter
-from breezeblock.images.nbd_server import NbdServer
+from breezeblock.images.nbd_reader import NbdReader
+from breezeblock.images.nbd_server import Export, NbdServer
 
 _CPU_BYTES = 8 << 20
 """Bytes encrypted in a second of the slowest CPU."""
@@ -119,20 +121,7 @@ def encrypting(target: BlockTarget, header: bytes, passphrase: str) -> Iterator[
     The caller ends with `finish`. Raises what `target.pwrite` raises, `DriverError` where the encrypting process fails.
     """
     target.pwrite(header, 0)
-    with ExitStack() as stack:
-        outside = stack.enter_context(NbdServer(_Container(target, header)))
-        secret = stack.enter_context(_in_memory(passphrase))
-        inside, listener = _connected()
-        stack.enter_context(inside)
-        with listener:
-            fds = (outside.client.fileno(), listener.fileno(), secret)
-            limits = Limits(cpu_seconds=60 + target.size // _CPU_BYTES, file_size=0)
-            last_words = stack.enter_context(commands.running(_argv(*fds), limits=limits, pass_fds=fds))
-
-        def failure(error: OSError) -> BaseException:
-            """The storage's own error, if that is what it was."""
-            return outside.failure or DriverError(f"What encrypts the volume failed: {error}. {last_words()}".strip())
-
+    with _layer(_Container(target, header), passphrase) as (inside, failure):
         try:
             writer = NbdWriter(inside, _EXPORT)
         except OSError as error:
@@ -140,15 +129,94 @@ def encrypting(target: BlockTarget, header: bytes, passphrase: str) -> Iterator[
         yield EncryptingTarget(writer, failure)
 
 
-def _argv(outside: int, listener: int, secret: int) -> list[str]:
+class DecryptedSource:
+    """A `BlockSource` that is the inside of a LUKS container. What was never written there reads as zeros, not as noise."""
+
+    def __init__(self, reader: NbdReader, extents: list[Extent], failure: Callable[[OSError], BaseException]) -> None:
+        self.size = reader.size
+        self._reader = reader
+        self._extents = extents
+        self._failure = failure
+
+    def extents(self) -> Iterator[Extent]:
+        """The whole of it in order, as runs of data and of what was never written."""
+        for extent in self._extents:
+            start, end = max(extent.offset, HEADER_BYTES), extent.offset + extent.length
+            if start < end:
+                yield Extent(start - HEADER_BYTES, end - start, data=extent.data)
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Exactly `length` bytes, less only at the end. Raises what the container raises, `DriverError`."""
+        try:
+            return self._reader.pread(length, offset)
+        except OSError as error:
+            raise self._failure(error) from error
+
+
+class _ReadContainer:
+    """A container that is read: by this process before, and by the decrypting one from then on."""
+
+    writable = False
+
+    def __init__(self, source: BlockSource) -> None:
+        self.size = source.size
+        self._source = source
+        self._lock = threading.Lock()
+
+    def pread(self, length: int, offset: int) -> bytes:
+        with self._lock:
+            return self._source.pread(length, offset)
+
+    def pwrite(self, data: bytes | memoryview, offset: int) -> None:
+        raise DriverError("The process that decrypts a volume tried to change it.")
+
+
+@contextmanager
+def decrypting(source: BlockSource, passphrase: str) -> Iterator[DecryptedSource]:
+    """The inside of the container `source`, which nobody else reads meanwhile.
+
+    Raises what `source` raises, `DriverError` where the passphrase does not open it or the decrypting process fails.
+    """
+    extents = list(source.extents())
+    with _layer(_ReadContainer(source), passphrase) as (inside, failure):
+        try:
+            reader = NbdReader(inside, _EXPORT)
+        except OSError as error:
+            raise failure(error) from error
+        yield DecryptedSource(reader, extents, failure)
+
+
+@contextmanager
+def _layer(container: Export, passphrase: str) -> Iterator[tuple[socket.socket, Callable[[OSError], BaseException]]]:
+    """A connection to the inside of a container, and what tells the real reason of an error there."""
+    with ExitStack() as stack:
+        outside = stack.enter_context(NbdServer(container))
+        secret = stack.enter_context(_in_memory(passphrase))
+        inside, listener = _connected()
+        stack.enter_context(inside)
+        with listener:
+            fds = (outside.client.fileno(), listener.fileno(), secret)
+            limits = Limits(cpu_seconds=60 + container.size // _CPU_BYTES, file_size=0)
+            argv = _argv(*fds, writable=container.writable)
+            last_words = stack.enter_context(commands.running(argv, limits=limits, pass_fds=fds))
+
+        def failure(error: OSError) -> BaseException:
+            """The storage's own error, if that is what it was."""
+            return outside.failure or DriverError(f"What encrypts the volume failed: {error}. {last_words()}".strip())
+
+        yield inside, failure
+
+
+def _argv(outside: int, listener: int, secret: int, *, writable: bool) -> list[str]:
     program = commands.find("qemu-storage-daemon", "qemu-system-common")
+    mode = "read-only=off" if writable else "read-only=on"
     return [
         program,
         *("--object", f"secret,id=key,file=/dev/fd/{secret}"),
-        *("--blockdev", f"driver=nbd,node-name=container,server.type=fd,server.str={outside}"),
-        *("--blockdev", "driver=luks,node-name=inside,key-secret=key,file=container"),
+        *("--blockdev", f"driver=nbd,node-name=container,{mode},server.type=fd,server.str={outside}"),
+        *("--blockdev", f"driver=luks,node-name=inside,{mode},key-secret=key,file=container"),
         *("--nbd-server", f"addr.type=fd,addr.str={listener}"),
-        *("--export", f"type=nbd,id=export,node-name=inside,name={_EXPORT},writable=on"),
+        *("--export", f"type=nbd,id=export,node-name=inside,name={_EXPORT},writable={'on' if writable else 'off'}"),
     ]
 
 

@@ -25,16 +25,22 @@ def with_key(flow: Flow, volume: Volume) -> Volume:
     """The volume, with its key there. A store that chooses ids by itself tells the id only now."""
     if volume.encryption_key_id is None:
         return volume
-    encryption = _encryption(flow, volume)
+    made = with_key_named(flow, volume, name_for(volume.id))
+    if made.encryption_key_id != volume.encryption_key_id:
+        with flow.saving() as connection:
+            volumes.update(connection, volume.id, encryption_key_id=made.encryption_key_id)
+    return made
+
+
+def with_key_named(flow: Flow, volume: Volume, name: str) -> Volume:
+    """The volume under the key of that name, which is there then. Its row does not tell."""
+    encryption = encryption_of(flow, volume)
     killpoints.reached("before_make_key")
-    key_id = flow.backend.keys.make(name_for(volume.id), cipher.key_bytes(encryption), volume.user_id)
+    key_id = flow.backend.keys.make(name, cipher.key_bytes(encryption), volume.user_id)
     killpoints.reached("after_make_key")
     if not flow.resumed:
         with flow.explained("encryption", cipher=encryption.cipher, key_size=encryption.key_size) as result:
             result["encryption_key_id"] = key_id
-    if key_id != volume.encryption_key_id:
-        with flow.saving() as connection:
-            volumes.update(connection, volume.id, encryption_key_id=key_id)
     return msgspec.structs.replace(volume, encryption_key_id=key_id)
 
 
@@ -112,7 +118,7 @@ def filling(flow: Flow, volume: Volume, image: Image, fill: Fill, end: int) -> F
     rewrite = rekeying(flow, volume, key_id)
     if rewrite is None:
         raise ImageUnacceptable(f"The image {image.id} is encrypted, and the volume is not.")
-    old, wanted = _passphrase(flow, key_id), cipher.master_bytes(_encryption(flow, volume))
+    old, wanted = passphrase_of(flow, key_id), cipher.master_bytes(encryption_of(flow, volume))
 
     def rekeyed(header: bytes) -> bytes:
         if len(luks.unlock(header, old)) != wanted:
@@ -139,7 +145,7 @@ def inside(flow: Flow, volume: Volume, fill: Fill, end: int) -> Fill:
     """The fill that does what `fill` does inside the volume's container, where it reads as zeros up to the byte `end`."""
     if volume.encryption_key_id is None:
         return fill
-    header, secret = _new_header(flow, volume), _passphrase(flow, volume.encryption_key_id)
+    header, secret = _new_header(flow, volume), passphrase_of(flow, volume.encryption_key_id)
 
     def wait(size: int) -> None:
         flow.look()
@@ -164,7 +170,7 @@ def rekeying(flow: Flow, volume: Volume, source_key_id: str | None) -> Rewrite |
     """Puts a header under the volume's own key."""
     if volume.encryption_key_id is None or source_key_id is None:
         return None
-    old, new = _passphrase(flow, source_key_id), _passphrase(flow, volume.encryption_key_id)
+    old, new = passphrase_of(flow, source_key_id), passphrase_of(flow, volume.encryption_key_id)
     return lambda header: luks.rekeyed(header, old, new)
 
 
@@ -188,15 +194,17 @@ def rewritten(pieces: Iterator[tuple[int, bytes]], rewrite: Rewrite | None) -> I
 
 
 def _new_header(flow: Flow, volume: Volume) -> bytes:
-    master_bytes = cipher.master_bytes(_encryption(flow, volume))
-    return luks.make(_passphrase(flow, str(volume.encryption_key_id)), master_bytes)
+    master_bytes = cipher.master_bytes(encryption_of(flow, volume))
+    return luks.make(passphrase_of(flow, str(volume.encryption_key_id)), master_bytes)
 
 
-def _passphrase(flow: Flow, key_id: str) -> str:
+def passphrase_of(flow: Flow, key_id: str) -> str:
+    """What opens a container of this key. Raises `KeyManagerError`."""
     return passphrase(flow.backend.keys.get(key_id))
 
 
-def _encryption(flow: Flow, volume: Volume) -> TypeEncryption:
+def encryption_of(flow: Flow, volume: Volume) -> TypeEncryption:
+    """How the volume's type encrypts. Raises `KeyManagerError` where it does not any more."""
     with flow.backend.database.read() as connection:
         found = type_encryptions.find(connection, volume.volume_type_id or "")
     if found is None:

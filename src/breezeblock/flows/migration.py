@@ -15,12 +15,13 @@ from breezeblock import killpoints
 from breezeblock.context import admin_context
 from breezeblock.db import backups, moves, outbox, pools, volumes
 from breezeblock.errors import NotSupportedByBackend
-from breezeblock.flows import backup_bases, reconcile
+from breezeblock.flows import backup_bases, encrypting, reconcile, reencryption
 from breezeblock.flows.connected import open_connected
-from breezeblock.flows.copy_content import filling_from
 from breezeblock.flows.engine import Flow, message_for_user, state_after
 from breezeblock.model.pool import Pool
 from breezeblock.model.volume import Volume
+from breezeblock.scheduling import quota
+from breezeblock.scheduling.admission import take_turn
 
 LEAVING, ARRIVING, RETURNING = "leaving", "arriving", "returning"
 """The flow's argument `stage`: in the source's worker, in the target's, and in the source's again after a failure."""
@@ -56,13 +57,14 @@ def leave(flow: Flow, volume: Volume, pool: Pool, **changes: Any) -> None:
 def arrive(flow: Flow, volume: Volume, done: str) -> None:
     """Copy what the volume holds to this backend, then switch; `done` is the move that ends the volume's status."""
     with killpoints.within("arriving"):
-        ways = flow.arguments["changes"].get("admin_metadata", volume.admin_metadata)
-        there = msgspec.structs.replace(volume, host=flow.arguments["pool"], admin_metadata=ways)
         flow.take_copy_turn(volume.project_id)
+        there = msgspec.structs.replace(volume, host=flow.arguments["pool"])
+        there = reencryption.as_it_will_be(flow, there, flow.arguments["changes"])
         with flow.explained("copy", source=volume.host, target=there.host) as result:
             result["model_update"] = update = flow.driver.create_volume(there) or {}
             with open_connected(flow.arguments["connection"], volume.size_bytes) as source:
-                flow.driver.copy_image_to_volume(there, f"migration:{flow.id}", filling_from(flow, source))
+                fill = reencryption.filling(flow, source, volume, there)
+                flow.driver.copy_image_to_volume(there, f"migration:{flow.id}", fill)
         switch(flow, volume, there, done, {**dict.fromkeys(_FORGOTTEN), **volumes.model_update_values(update)})
 
 
@@ -71,14 +73,28 @@ def switch(flow: Flow, volume: Volume, there: Volume, done: str, changes: dict[s
     with flow.ending() as connection:
         place = pool_of(connection, str(there.host))
         changes |= {**flow.arguments["changes"], "host": there.host, "migration_status": "success"}
+        changes["encryption_key_id"] = there.encryption_key_id
+        require_room(connection, flow, volume, there)
         if place is not None:
             changes["availability_zone"] = place.availability_zone
         moves.move(connection, "volume", volume.id, done, flow.arguments["status_before"], **changes)
         outbox.end_open(connection, flow.id, "end", host=there.host)
         backup_bases.leave(connection, str(volume.backend), backups.with_base(connection, volume.id))
-        reconcile.request_purge(
-            connection, admin_context(), str(uuid.uuid4()), str(volume.backend), volume.storage_name, False
-        )
+        request_clearing(connection, volume, there, volume.storage_name)
+
+
+def request_clearing(connection: Connection, volume: Volume, there: Volume, name: str) -> None:
+    """Have what the volume was removed from its backend, and its key with it where it has another one now."""
+    old_key = volume.encryption_key_id if there.encryption_key_id != volume.encryption_key_id else None
+    reconcile.request_purge(connection, admin_context(), str(uuid.uuid4()), str(volume.backend), name, False, old_key)
+
+
+def require_room(connection: Connection, flow: Flow, volume: Volume, there: Volume) -> None:
+    """Raises `OverQuota` where the volume has grown and its project may not have so much more."""
+    if there.size > volume.size:
+        take_turn(connection)
+        grown = there.size - volume.size
+        quota.check(connection, flow.backend.settings, volume.project_id, volume_size=there.size, gigabytes=grown)
 
 
 def abandon(flow: Flow, error: BaseException, failed: str) -> None:
@@ -90,6 +106,8 @@ def abandon(flow: Flow, error: BaseException, failed: str) -> None:
     message, state = message_for_user(error), state_after(error)
     if stage_of(flow) == ARRIVING:
         flow.driver.delete_volume(msgspec.structs.replace(volume, host=flow.arguments["pool"]))
+        if "encryption_key_id" in flow.arguments["changes"]:
+            encrypting.forget_key(flow, reencryption.key_name_of(flow))
         arguments = {**flow.arguments, "stage": RETURNING, "message": message, "state": state}
         with flow.backend.database.begin() as connection:
             flow.hand_over(connection, volume, arguments)

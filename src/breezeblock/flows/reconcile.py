@@ -6,6 +6,7 @@ from breezeblock.context import RequestContext
 from breezeblock.db import attachments, operations, snapshots, volumes
 from breezeblock.db.connect import Database
 from breezeblock.drivers.contract import Driver, Replicates
+from breezeblock.flows import encrypting
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.model import clock
 from breezeblock.model.operation import Operation
@@ -26,6 +27,8 @@ def purge_orphan(flow: Flow) -> None:
     with flow.explained("purge", name=name) as result:
         if not purge(flow.driver, flow.backend.database, flow.backend.name, name, replica):
             result |= {"outcome": "declined", "reason": "a row wants it now"}
+            return
+    encrypting.forget_key(flow, flow.arguments.get("key_id"))
 
 
 @flow("reconcile_export", abandon=abandon)
@@ -36,16 +39,23 @@ def reconcile_export(flow: Flow) -> None:
 
 
 def request_purge(
-    connection: sa.Connection, context: RequestContext, operation_id: str, backend: str, name: str, replica: bool
+    connection: sa.Connection,
+    context: RequestContext,
+    operation_id: str,
+    backend: str,
+    name: str,
+    replica: bool,
+    key_id: str | None = None,
 ) -> Operation:
-    """Have the slot's owner remove `name`, an object or the replica of one, unless a row wants it by then."""
+    """Have the slot's owner remove `name`, an object or the replica of one, unless a row wants it by then; and then the
+    key that it was encrypted under, if that is named."""
     return operations.request_flow(
         connection,
         context,
         "purge_orphan",
         operation_id=operation_id,
         resource=_unknown(backend, name),
-        arguments={"name": name, "replica": replica},
+        arguments={"name": name, "replica": replica, "key_id": key_id},
     )
 
 

@@ -1,10 +1,14 @@
-"""Give a volume another type: where it lies if that fits there, else on another backend."""
+"""Give a volume another type: where it lies if that fits there, else on another backend.
+
+A volume that is encrypted otherwise by its new type, or not any more, is made anew of a moment of itself on the way.
+"""
 
 from sqlalchemy.engine import Connection
 
-from breezeblock.db import moves, outbox, pools, snapshots, type_encryptions, volume_types, volumes
-from breezeblock.errors import InvalidState, NotSupportedByBackend
-from breezeblock.flows import migration
+from breezeblock.db import attachments, moves, outbox, pools, snapshots, type_encryptions, volume_types, volumes
+from breezeblock.encryption import cipher
+from breezeblock.errors import InvalidState
+from breezeblock.flows import migration, reencryption, remaking
 from breezeblock.flows.engine import Flow, flow
 from breezeblock.flows.migration import pool_of
 from breezeblock.flows.resize import wait_for_copies
@@ -15,7 +19,8 @@ from breezeblock.scheduling.placement import Wanted, place, why_not
 
 
 def abandon(flow: Flow, error: BaseException) -> None:
-    """The volume has its old type, place and status."""
+    """The volume has its old type, place, content and status."""
+    remaking.restore(flow)
     migration.abandon(flow, error, "retype_done")
 
 
@@ -35,6 +40,8 @@ def retype_volume(flow: Flow) -> None:
             reason = why_elsewhere(flow, volume, old, new)
             if reason is None:
                 in_place(flow, volume, old, new)
+            elif remaking.has_begun(flow) or remaking.is_enough(flow, volume, old, new):
+                anew(flow, volume, old, new, reason)
             else:
                 elsewhere(flow, volume, old, new, reason)
 
@@ -45,7 +52,7 @@ def why_elsewhere(flow: Flow, volume: Volume, old: VolumeType | None, new: Volum
         encryptions = [type_encryptions.find(connection, one.id) if one else None for one in (old, new)]
         pool = pool_of(connection, str(volume.host))
     was, now = encryptions
-    if (was is None) != (now is None) or (was is not None and not was.is_like(now)):
+    if reencryption.differs(was, now):
         return "the types do not encrypt in the same way"
     if old is not None and old.extra_specs == new.extra_specs:
         return None
@@ -61,7 +68,7 @@ def in_place(flow: Flow, volume: Volume, old: VolumeType | None, new: VolumeType
     with flow.explained("retype", volume_type=new.id):
         if volume.replication_status is not None and not new.wants("replication_enabled"):
             flow.driver.delete_replica(volume)
-    changes = changes_of(volume, old, new)
+    changes = changes_of(flow, volume, old, new)
     with flow.ending() as connection:
         moves.move(connection, "volume", volume.id, "retype_done", flow.arguments["status_before"], **changes)
         for snapshot in snapshots.of_volume(connection, volume.id):
@@ -69,46 +76,70 @@ def in_place(flow: Flow, volume: Volume, old: VolumeType | None, new: VolumeType
         outbox.volume_event(connection, "retype.end", volume, flow.id, volume_type=new.id)
 
 
-def elsewhere(flow: Flow, volume: Volume, old: VolumeType | None, new: VolumeType, reason: str) -> None:
-    """Choose a pool that has the new type's qualities, and migrate there."""
+def require_allowed(flow: Flow, volume: Volume, new: VolumeType, reason: str) -> None:
+    """Raises `InvalidState` unless the content may be copied, as the retype's `migration_policy` says."""
     with flow.explained("retype", volume_type=new.id) as result:
         result |= {"outcome": "declined", "reason": reason}
     if flow.arguments["migration_policy"] != "on-demand":
         raise InvalidState(f"Retype requires migration but is not allowed: {reason}.")
     wait_for_copies(flow, volume.id)
+
+
+def anew(flow: Flow, volume: Volume, old: VolumeType | None, new: VolumeType, reason: str) -> None:
+    """On the pool where it lies."""
+    changes = changes_of(flow, volume, old, new)
+    if not remaking.has_begun(flow):
+        require_allowed(flow, volume, new, reason)
+        with flow.backend.database.read() as connection:
+            check_may_leave(connection, flow, volume)
+    there = remaking.remake(flow, volume, changes)
+    with flow.ending() as connection:
+        migration.require_room(connection, flow, volume, there)
+        changes["encryption_key_id"] = there.encryption_key_id
+        moves.move(connection, "volume", volume.id, "retype_done", flow.arguments["status_before"], **changes)
+        outbox.volume_event(connection, "retype.end", volume, flow.id, volume_type=new.id)
+        migration.request_clearing(connection, volume, there, remaking.moment_of(flow, volume).storage_name)
+
+
+def elsewhere(flow: Flow, volume: Volume, old: VolumeType | None, new: VolumeType, reason: str) -> None:
+    """Choose a pool that has the new type's qualities, and migrate there."""
+    changes = changes_of(flow, volume, old, new)
+    require_allowed(flow, volume, new, reason)
     with flow.backend.database.begin() as connection:
-        check_may_leave(connection, flow, volume, new)
+        check_may_leave(connection, flow, volume)
         take_turn(connection)
         wanted = Wanted(
-            size=volume.size,
+            size=int(str(changes.get("size", volume.size))),
             extra_specs=new.extra_specs,
             zones=(volume.availability_zone,) if volume.availability_zone else (),
-            encrypted=volume.encryption_key_id is not None,
+            encrypted=changes.get("encryption_key_id", volume.encryption_key_id) is not None,
             not_in=frozenset(one.name for one in pools.all_pools(connection) if one.backend == volume.backend),
         )
         placement = place(connection, wanted)
         volumes.update(connection, volume.id, migration_status="starting")
     for answer in placement.answers:
         flow.answer(answer)
-    migration.leave(flow, volume, placement.pool, **changes_of(volume, old, new))
+    migration.leave(flow, volume, placement.pool, **changes)
 
 
-def check_may_leave(connection: Connection, flow: Flow, volume: Volume, new: VolumeType) -> None:
-    """Raises `InvalidState` for a volume that has to stay where it is, as Cinder has it."""
+def check_may_leave(connection: Connection, flow: Flow, volume: Volume) -> None:
+    """Raises `InvalidState` for a volume that has to stay what and where it is, as Cinder has it."""
     if flow.arguments["status_before"] != "available":
         raise InvalidState("An attached volume is migrated by its server, and there is no Nova here to do it.")
     if snapshots.of_volume(connection, volume.id):
         raise InvalidState("Volume must not have snapshots.")
     if volume.replication_status not in (None, "disabled", "not-capable"):
         raise InvalidState("Volume must not be replicated.")
-    encryption = type_encryptions.find(connection, new.id)
-    of_old = type_encryptions.find(connection, volume.volume_type_id or "")
-    if (encryption is None) != (of_old is None) or (encryption is not None and not encryption.is_like(of_old)):
-        raise NotSupportedByBackend("A volume is not encrypted, decrypted or encrypted otherwise by a retype yet.")
+    if attachments.connected(connection, volume.id):
+        raise InvalidState("A host is connected to the volume; terminate the connection first.")
 
 
-def changes_of(volume: Volume, old: VolumeType | None, new: VolumeType) -> dict[str, object]:
-    """The columns that go with the type. Whether it is replicated changes only where the types differ in that."""
+def changes_of(flow: Flow, volume: Volume, old: VolumeType | None, new: VolumeType) -> dict[str, object]:
+    """The columns that go with the type. Whether it is replicated changes only where the types differ in that, and size
+    and key only where they encrypt in different ways; a new key is told by its name.
+
+    Raises `InvalidInput` where nothing can be encrypted as the new type says.
+    """
     ways = {"provisioning": "provisioning:type", "hydration": "image_hydration"}
     kept = {name: value for name, value in volume.admin_metadata.items() if name not in ways}
     kept |= {name: new.extra_specs[spec] for name, spec in ways.items() if spec in new.extra_specs}
@@ -120,4 +151,11 @@ def changes_of(volume: Volume, old: VolumeType | None, new: VolumeType) -> dict[
     if (old is not None and old.wants("replication_enabled")) != new.wants("replication_enabled"):
         changes["replication_status"] = "enabled" if new.wants("replication_enabled") else None
         changes["replicated_at"] = None
+    with flow.backend.database.read() as connection:
+        was, now = (type_encryptions.find(connection, one.id) if one else None for one in (old, new))
+    if reencryption.differs(was, now):
+        if now is not None:
+            cipher.check(now)
+        changes["encryption_key_id"] = reencryption.key_name_of(flow) if now is not None else None
+        changes["size"] = volume.size + reencryption.growth(was, now)
     return changes

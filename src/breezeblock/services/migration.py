@@ -21,10 +21,13 @@ from breezeblock.db import (
 )
 from breezeblock.db.connect import Database
 from breezeblock.errors import InvalidInput, InvalidState
+from breezeblock.flows import reencryption
 from breezeblock.model.volume import Volume
+from breezeblock.model.volume_type import VolumeType
 from breezeblock.scheduling import quota
 from breezeblock.scheduling.admission import take_turn
 from breezeblock.services.hydration import require_hydrated
+from breezeblock.services.volume_types import check_size
 
 SETTLED = (None, "deleting", "error", "success")
 """Values of migration_status between two migrations."""
@@ -60,7 +63,13 @@ def retype_volume(
             raise InvalidInput(
                 "Invalid input received: Retype requested both encryption and multi-attach, which is not supported."
             )
-        quota.check_type(connection, settings, volume.project_id, wanted.id, volumes=1, gigabytes=volume.size)
+        grown = _growth(connection, volume, wanted)
+        more = {"volumes": 1, "gigabytes": volume.size + grown}
+        quota.check_type(connection, settings, volume.project_id, wanted.id, **more)
+        if grown:
+            check_size(wanted, volume.size + grown)
+            size = volume.size + grown
+            quota.check(connection, settings, volume.project_id, volume_size=size, gigabytes=grown)
         require_hydrated(connection, volume_id)
         same = volume.volume_type_id == wanted.id or volume.migration_status not in SETTLED
         if (
@@ -76,6 +85,13 @@ def retype_volume(
             )
         settled = {"new_type_id": wanted.id, "migration_policy": migration_policy}
         _request(connection, context, "retype", volume, settled, volume_type=wanted.id)
+
+
+def _growth(connection: Connection, volume: Volume, new: VolumeType) -> int:
+    """GiB that the retype makes it larger by, where it becomes a LUKS container."""
+    ids = (volume.volume_type_id, new.id)
+    was, now = (type_encryptions.find(connection, one) if one is not None else None for one in ids)
+    return reencryption.growth(was, now)
 
 
 def _qos_may_change(connection: Connection, volume: Volume, new_type_id: str) -> bool:
@@ -165,5 +181,10 @@ def _request(
         f"{verb}_volume",
         operation_id=operation_id,
         resource=volume,
-        arguments={"volume_id": volume.id, "status_before": volume.status, **settled},
+        arguments={
+            "volume_id": volume.id,
+            "status_before": volume.status,
+            "moment_id": reencryption.moment_id_of(operation_id),  # which tells the doctor what it is
+            **settled,
+        },
     )

@@ -177,7 +177,7 @@ def _keys(picture: Picture) -> Iterator[Finding]:
         return
     rows: list[Volume | Backup] = [*picture.rows.volumes, *picture.rows.backups]
     known = {one.encryption_key_id for one in (*rows, *picture.rows.image_keys)}
-    known |= {name_for(one) for one in picture.busy}
+    known |= picture.busy | {name_for(one) for one in picture.busy}  # one that is about to go is named by a request
     for key_id in sorted(picture.keys - known):
         yield Finding(
             kind="orphan_key", resource="key", id=key_id, wrong="is the key of no volume, backup or image", fix=None
