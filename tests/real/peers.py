@@ -108,9 +108,11 @@ GUNICORN_CONF = """
 wsgi_app = "{application}"
 bind = "127.0.0.1:{port}"
 worker_class = "gthread"
-threads = {threads}
+threads = 1
 control_socket_disable = True
 """
+"""One request at a time: Keystone and Glance read before they write in one transaction, and of two such at once on SQLite
+one is answered by 500, "database is locked"."""
 
 
 class Peers:
@@ -124,8 +126,7 @@ class Peers:
         """Start Keystone on a loopback port; the API is under /v3, the first user is admin in project admin."""
         conf = self._configure("keystone.conf", KEYSTONE_CONF)
         env = {"OS_KEYSTONE_CONFIG_FILES": str(conf)}
-        # Keystone reads before it writes in one transaction; two at once on SQLite: "database is locked", a 500
-        server = self._serve("keystone.wsgi.api:application", port, env, threads=1)
+        server = self._serve("keystone.wsgi.api:application", port, env)
         server.wait_for(f"http://127.0.0.1:{port}/v3")
         return server
 
@@ -186,15 +187,11 @@ class Peers:
         path.write_text(template.format(state=self._state, venv=self._venv, password=PASSWORD, auth_url=auth_url))
         return path
 
-    def _serve(
-        self, application: str, port: int, env: Mapping[str, str], threads: int = 8, home: Path | None = None
-    ) -> Server:
+    def _serve(self, application: str, port: int, env: Mapping[str, str], home: Path | None = None) -> Server:
         """Under gunicorn, told by a file: both services read the command line as their own."""
         home = home or self._state / application.partition(".")[0].partition(":")[0]
         home.mkdir(exist_ok=True)
-        (home / "gunicorn.conf.py").write_text(
-            GUNICORN_CONF.format(application=application, port=port, threads=threads)
-        )
+        (home / "gunicorn.conf.py").write_text(GUNICORN_CONF.format(application=application, port=port))
         return Server([self._venv / "bin" / "gunicorn"], self._state / f"{home.name}.log", env=env, cwd=home)
 
     def _run(self, program: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> None:
