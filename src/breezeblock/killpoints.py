@@ -59,6 +59,7 @@ _ACTS = _VERBS | {
     "copy_key": "the key of an encrypted volume is copied for its backup or image",
     "describe": "an image tells which key it is encrypted under",
     "delete_key": "the key of what is gone is forgotten",
+    "give_key": "the user of an encrypted volume may read its key, and nobody else",
 }
 """These, and what flows do beside."""
 
@@ -76,6 +77,8 @@ _FILL = ("create_volume", "copy_image_to_volume", "extend_volume")
 
 POINTS: dict[str, tuple[str, ...]] = {
     "api": (*PUBLISH, *COMMIT),
+    "accept_transfer": (*_around("give_key"), *COMMIT),
+    "accept_transfer.undo": (*_around("give_key"), *COMMIT),
     "create_volume": (*_around("make_key"), *PUBLISH),
     "create_volume.raw": (
         *_around("create_volume", "copy_image_to_volume", "delete_volume", "delete_key"),

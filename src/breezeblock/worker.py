@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.engine import Connection
 
+import breezeblock.flows.accept_transfer
 import breezeblock.flows.adoption
 import breezeblock.flows.attach
 import breezeblock.flows.backups

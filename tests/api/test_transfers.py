@@ -159,12 +159,6 @@ def test_an_encrypted_volume_from_3_70_on_and_whole(api):
     offer(api, version="3.70")
 
 
-def test_a_key_in_barbican_does_not_change_its_reader(api, monkeypatch):
-    monkeypatch.setitem(api.cloud.settings.key_manager, "backend", "barbican")
-    api.insert("volumes", VOLUME, encryption_key_id=VOLUME)
-    assert "whose key is in Barbican" in offer(api, code=400)
-
-
 def test_an_offer_whose_volume_was_taken_back_by_hand(api, api_as):
     api.insert("volumes", VOLUME)
     made = offer(api)

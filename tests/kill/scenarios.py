@@ -24,6 +24,8 @@ from tests.kill.managing import MANAGING
 from tests.kill.moving import MOVING
 from tests.kill.undone import UNDONE, Undone
 from tests.kill.verbs import (
+    AcceptTransfer,
+    AcceptWithdrawn,
     Connect,
     CreateBackup,
     CreateSnapshot,
@@ -123,6 +125,8 @@ ALL: list[Create | Verb | Upload | Undone | Together | Failing] = [
     Create("download-secret-dir", "secret-dir", PAYLOAD_SHA, lambda w, b: {"imageRef": b.qcow2}),
     Create("reschedule-secret", "secret-pair", None, lambda w, b: {}),
     Create("undo-secret", "secret-broken", None, lambda w, b: {}, outcomes=("error",)),
+    AcceptTransfer("accept_transfer", "secret"),
+    AcceptWithdrawn("undo-accept_transfer", "secret"),
     UploadSecret("upload_image-secret", "secret"),
     ForgetImageKey("forget_image_key", "secret"),
     Delete("delete-secret", "secret"),

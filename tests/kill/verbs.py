@@ -102,6 +102,34 @@ class CreateSnapshot(Verb):
         return super().outcome(world, base, state)
 
 
+class AcceptTransfer(Verb):
+    """An offer of an encrypted volume is taken up."""
+
+    def prepare(self, world, base):
+        state = super().prepare(world, base)
+        body = {"transfer": {"volume_id": state["volume"], "name": fresh()}}
+        return {**state, "transfer": world.call("POST", "/volume-transfers", body)["transfer"]}
+
+    def ask(self, world, base, state):
+        transfer = state["transfer"]
+        body = {"accept": {"auth_key": transfer["auth_key"]}}
+        world.client.call("POST", f"/volume-transfers/{transfer['id']}/accept", body)
+
+    def is_asked(self, world, base, state):
+        return is_gone(world, "volume-transfers", state["transfer"]["id"])
+
+
+class AcceptWithdrawn(Verb):
+    """An offer that was withdrawn before its worker came to it: the key stays whose the volume is."""
+
+    def ask(self, world, base, state):
+        state.setdefault("operations", world.count_operations())
+        world.request_flow("accept_transfer", state["volume"], transfer_id=state["volume"])
+
+    def is_asked(self, world, base, state):
+        return world.count_operations() > state["operations"]
+
+
 class DeleteSnapshot(Verb):
     def prepare(self, world, base):
         state = super().prepare(world, base)

@@ -394,7 +394,7 @@ class World:
             context, host = admin_context(), self.settings.backend(backend).backend
             reconcile.request_purge(connection, context, str(uuid.uuid4()), host, name, replica=False)
 
-    def request_flow(self, flow: str, volume_id: str) -> None:
+    def request_flow(self, flow: str, volume_id: str, **more: str) -> None:
         """A flow about a volume, as nobody asks for it by the API."""
         with self.database.begin() as connection:
             operations.request_flow(
@@ -403,7 +403,7 @@ class World:
                 flow,
                 operation_id=str(uuid.uuid4()),
                 resource=volumes.get(connection, volume_id),
-                arguments={"volume_id": volume_id},
+                arguments={"volume_id": volume_id, **more},
             )
 
     def overwrite(self, volume_id: str) -> None:

@@ -82,6 +82,17 @@ def test_a_key_is_made_once_and_read_by_its_user(cloud: Cloud, keys: BarbicanKey
     keys.delete(copy)
 
 
+def test_a_key_changes_its_reader(cloud: Cloud, keys: BarbicanKeys) -> None:
+    """As a volume is transferred: the old user reads it no more."""
+    key_id = keys.make(str(uuid.uuid4()), 32, cloud.user_ids["demo"])
+    for _ in range(2):
+        keys.give(key_id, cloud.user_ids["other"])
+        assert as_nova(cloud, "other", key_id) == keys.get(key_id)
+        with pytest.raises(CastellanError):
+            as_nova(cloud, "demo", key_id)
+    keys.delete(key_id)
+
+
 def test_a_key_is_forgotten_by_its_name(cloud: Cloud, keys: BarbicanKeys) -> None:
     """A crash may come between Barbican's answer and the row: then the row has the name alone."""
     name = str(uuid.uuid4())

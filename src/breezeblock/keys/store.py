@@ -22,6 +22,9 @@ class KeyStore(Protocol):
     def copy(self, name: str, key_id: str, reader: str) -> str:
         """The id of the key of this name, where there is none made as a copy of another; on stable storage."""
 
+    def give(self, key_id: str, reader: str) -> None:
+        """Have this user read the key, in a store that tells users apart, and nobody who could before."""
+
     def get(self, key_id: str) -> bytes:
         """The key, by its id or name."""
 

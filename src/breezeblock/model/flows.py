@@ -6,6 +6,7 @@ is changed.
 """
 
 VERSIONS: dict[str, tuple[int, ...]] = {
+    "accept_transfer": (1,),
     "connect_volume": (1,),
     "create_backup": (1,),
     "create_group_from_src": (1,),

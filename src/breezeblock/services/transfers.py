@@ -13,15 +13,15 @@ from sqlalchemy.engine import Connection
 
 from breezeblock.config import Settings
 from breezeblock.context import RequestContext
-from breezeblock.db import attachments, moves, outbox, snapshots, transfers, volumes
+from breezeblock.db import attachments, moves, operations, outbox, snapshots, transfers, volumes
 from breezeblock.db.connect import Database
 from breezeblock.errors import InvalidInput, InvalidState
+from breezeblock.flows import accept_transfer as accepting
 from breezeblock.model import clock
-from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.transfer import Transfer
 from breezeblock.model.volume import Volume
-from breezeblock.scheduling import quota
 from breezeblock.scheduling.admission import take_turn
+from breezeblock.services.attachments import ConnectionFailed, wait_for
 from breezeblock.services.membership import refuse_grouped
 
 
@@ -50,7 +50,7 @@ def create_transfer(
         volume = volumes.get(connection, volume_id, context.own_project, lock=True)
         _check_offered(connection, volume, no_snapshots)
         if volume.encryption_key_id is not None:
-            _check_key(settings, no_snapshots, allow_encrypted)
+            _check_key(no_snapshots, allow_encrypted)
         auth_key = _random(settings.volume_transfer_key_length)
         salt = _random(settings.volume_transfer_salt_length)
         transfer = Transfer(
@@ -77,23 +77,15 @@ def _check_offered(connection: Connection, volume: Volume, no_snapshots: bool) -
     if attachments.connected(connection, volume.id):
         raise InvalidState("Invalid volume: a host is connected to it; terminate the connection first.")
     if not no_snapshots:
-        _check_available(snapshots.of_volume(connection, volume.id))
+        accepting.check_available(snapshots.of_volume(connection, volume.id))
 
 
-def _check_key(settings: Settings, no_snapshots: bool, allow_encrypted: bool) -> None:
-    """An encrypted volume goes with all that its key opens, and only where the store tells no users of keys apart."""
+def _check_key(no_snapshots: bool, allow_encrypted: bool) -> None:
+    """An encrypted volume goes with all that its key opens."""
     if not allow_encrypted:
         raise InvalidState("Invalid volume: transferring encrypted volume is not supported")
     if no_snapshots:
         raise InvalidState("Invalid volume: transferring an encrypted volume without its snapshots is not supported")
-    if settings.key_manager["backend"] == "barbican":  # the old user would keep the right to read the key
-        raise InvalidState("Invalid volume: transferring an encrypted volume whose key is in Barbican is not supported")
-
-
-def _check_available(kept: list[Snapshot]) -> None:
-    for one in kept:
-        if one.status != "available":
-            raise InvalidState(f"Invalid snapshot: snapshot: {one.id} status must be available")
 
 
 def delete_transfer(database: Database, context: RequestContext, transfer_id: str) -> None:
@@ -112,41 +104,32 @@ def accept_transfer(
 ) -> Transfer:
     """Take up an offer: the volume is the caller's, with its snapshots unless they stay. One transaction, with the quota.
 
-    Raises `NotFound`, `InvalidInput` (another key), `InvalidState`, `OverQuota`.
+    An encrypted one is so when its worker has let the caller read its key; this waits for that.
+    Raises `NotFound`, `InvalidInput` (another key), `InvalidState`, `OverQuota`, `ServiceUnavailable` (no worker answers).
     """
     with database.begin() as connection:
         take_turn(connection)
         transfer = transfers.get(connection, transfer_id, lock=True)
         if not hmac.compare_digest(_hash(transfer.salt, auth_key), transfer.crypt_hash):
             raise InvalidInput(f"Invalid auth key: Attempt to transfer {transfer_id} with invalid auth key.")
-        volume = volumes.get(connection, transfer.volume_id, lock=True)
-        if volume.status != "awaiting-transfer":
-            raise InvalidState(
-                f"Invalid volume: Transfer {transfer_id}: Volume id {volume.id} expected in awaiting-transfer state."
-            )
-        going = [] if transfer.no_snapshots else snapshots.of_volume(connection, volume.id)
-        _check_available(going)
-        if context.project_id != volume.project_id:
-            _check_quota(connection, settings, context.project_id, volume, going)
-        outbox.volume_event(connection, "transfer.accept.start", volume, None)
-        owner = {"user_id": context.user_id, "project_id": context.project_id}
-        moves.move(connection, "volume", volume.id, "offer_ended", **owner)
-        for one in going:
-            snapshots.update(connection, one.id, **owner)
-        transfers.remove(connection, transfer_id)
-        outbox.volume_event(connection, "transfer.accept.end", volumes.get(connection, volume.id), None)
+        volume = accepting.check(connection, settings, context, transfer)
+        if volume.encryption_key_id is None:
+            accepting.take(connection, settings, context, transfer)
+            return transfer
+        operation_id = str(uuid.uuid4())
+        operations.request_flow(
+            connection,
+            context,
+            "accept_transfer",
+            operation_id=operation_id,
+            resource=volume,
+            arguments={"volume_id": volume.id, "transfer_id": transfer_id},
+        )
+    try:
+        wait_for(database, operation_id)
+    except ConnectionFailed as error:
+        raise InvalidState(f"Invalid volume: {error.message}") from error
     return transfer
-
-
-def _check_quota(
-    connection: Connection, settings: Settings, project_id: str, volume: Volume, going: list[Snapshot]
-) -> None:
-    counted = [one.volume_size for one in going if one.consumes_quota]
-    gigabytes = volume.size if volume.consumes_quota else 0
-    if not settings.no_snapshot_gb_quota:
-        gigabytes += sum(counted)
-    more = {"volumes": int(volume.consumes_quota), "snapshots": len(counted), "gigabytes": gigabytes}
-    quota.check(connection, settings, project_id, volume_size=volume.size, type_id=volume.volume_type_id, **more)
 
 
 def _random(length: int) -> str:
