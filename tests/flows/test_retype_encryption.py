@@ -7,6 +7,8 @@ import pytest
 
 from breezeblock.errors import BackendOutOfSpace, OverQuota
 from breezeblock.exports.nbd import NbdExports
+from breezeblock.flows import engine
+from breezeblock.flows.remaking import MOMENT
 from breezeblock.keys.store import passphrase
 from breezeblock.services import operations as operation_services
 from breezeblock.services import snapshots
@@ -14,6 +16,7 @@ from breezeblock.services.doctor.examine import examine
 from breezeblock.services.encryption import create_encryption
 from breezeblock.services.migration import retype_volume
 from breezeblock.services.volume_types import create_type
+from breezeblock.services.volumes import delete_volume
 from tests import encrypted
 from tests.cloud import MEMBER
 from tests.flows.test_encryption import SECRET, keys
@@ -126,6 +129,30 @@ def test_what_fails_leaves_the_volume_as_it_was(pair, tmp_path, there, monkeypat
     left = pair.volume(volume.id)
     assert (left.status, left.volume_type_id, left.host) == ("available", volume.volume_type_id, volume.host)
     require(pair, left, tmp_path, 1)
+
+
+@pytest.mark.parametrize("pair", ["simulated", "from directory"], indirect=True)
+def test_what_cannot_be_undone_loses_nothing(pair, monkeypatch):
+    """Neither the copy nor its undo works: what the volume was is kept, nobody takes it for an orphan, and it goes with it."""
+
+    def broken(*arguments, **named):
+        raise RuntimeError
+
+    volume = filled(pair)
+    monkeypatch.setattr(engine, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(pair.driver, "copy_image_to_volume", broken)
+    monkeypatch.setattr(pair.driver, "create_volume_from_snapshot", broken)
+    operation = retype(pair, volume, "secret-one")
+    assert operation.state == "failed"
+    assert "could not be undone" in operation.message
+    left = pair.volume(volume.id)
+    assert left.status == "error"
+    moment = left.admin_metadata[MOMENT]
+    assert moment in pair.objects()[0]
+    assert [one.id for one in examine(pair.settings, pair.database) if moment.endswith(one.id)] == []
+    delete_volume(pair.database, MEMBER, volume.id)
+    pair.at_rest()
+    assert pair.objects()[0] == []
 
 
 def test_cancelled(pair, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from breezeblock.db import attachments, image_cache, moves, outbox, snapshots, volumes
 from breezeblock.drivers.contract import Replicates
 from breezeblock.errors import BackendInUse
-from breezeblock.flows import backup_bases, encrypting, hydrate, restore_backup
+from breezeblock.flows import backup_bases, encrypting, hydrate, remaking, restore_backup
 from breezeblock.flows.engine import Flow, flow, message_for_user
 from breezeblock.flows.replicas import being_refreshed
 from breezeblock.flows.upload_image import being_uploaded
@@ -48,6 +48,7 @@ def delete_volume(flow: Flow) -> None:
         with flow.explained("delete_snapshot", snapshot=snapshot.id):
             flow.driver.delete_snapshot(snapshot)
             flow.note(_deleted(snapshot))
+    remaking.delete_moment(flow, volume)
     bases = backup_bases.remove(flow, volume)
     if volume.replication_status is not None and isinstance(flow.driver, Replicates):
         with flow.explained("delete_replica"):

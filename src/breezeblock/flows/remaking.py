@@ -15,6 +15,10 @@ from breezeblock.scheduling.placement import Wanted, why_not
 
 _BEGUN, _EMPTIED, _RESTORED = "moment", "delete_volume", "restored"
 
+MOMENT = "moment_before_retype"
+"""The key of a volume's administrators' metadata that names the snapshot it was before, for as long as that is kept: also
+behind a retype that could neither end nor be undone."""
+
 
 def has_begun(flow: Flow) -> bool:
     """Whether the volume is perhaps not what it was any more."""
@@ -23,8 +27,12 @@ def has_begun(flow: Flow) -> bool:
 
 def moment_of(flow: Flow, volume: Volume) -> Snapshot:
     """The volume as it was."""
+    return _moment(volume, reencryption.moment_id_of(flow.id))
+
+
+def _moment(volume: Volume, moment_id: str) -> Snapshot:
     return Snapshot(
-        id=reencryption.moment_id_of(flow.id),
+        id=moment_id,
         project_id=volume.project_id,
         user_id=volume.user_id,
         volume_id=volume.id,
@@ -56,6 +64,8 @@ def remake(flow: Flow, volume: Volume, changes: dict[str, object]) -> Volume:
         kept = backup_bases.remove(flow, volume)  # the next backup has nothing in common with the last one
         with flow.saving() as connection:
             backup_bases.forget(connection, kept)
+            known = volume.admin_metadata | {MOMENT: moment.storage_name}
+            volumes.update(connection, volume.id, admin_metadata=known)
         with flow.explained("create_snapshot", snapshot=moment.id):
             flow.driver.create_snapshot(moment, volume)
         flow.checkpoint(_BEGUN)
@@ -87,4 +97,14 @@ def restore(flow: Flow) -> None:
             volumes.update(connection, volume.id, **volumes.model_update_values(update))
         flow.checkpoint(_RESTORED)  # from here on the moment may be gone
     flow.driver.delete_snapshot(moment)
+    with flow.saving() as connection:
+        volumes.forget_admin_metadata(connection, volume.id, MOMENT)
     encrypting.forget_key(flow, reencryption.key_name_of(flow))
+
+
+def delete_moment(flow: Flow, volume: Volume) -> None:
+    """Remove what is kept of a volume that is deleted after a retype which could not be undone; nothing kept is done."""
+    name = volume.admin_metadata.get(MOMENT)
+    if name is not None:
+        with flow.explained("delete_snapshot", snapshot=name):
+            flow.driver.delete_snapshot(_moment(volume, name.removeprefix("snapshot-")))

@@ -130,6 +130,9 @@ def check_may_leave(connection: Connection, flow: Flow, volume: Volume) -> None:
         raise InvalidState("Volume must not have snapshots.")
     if volume.replication_status not in (None, "disabled", "not-capable"):
         raise InvalidState("Volume must not be replicated.")
+    if remaking.MOMENT in volume.admin_metadata:
+        kept = volume.admin_metadata[remaking.MOMENT]
+        raise InvalidState(f"What the volume was before a retype that could not be undone is kept as {kept}.")
     if attachments.connected(connection, volume.id):
         raise InvalidState("A host is connected to the volume; terminate the connection first.")
 
@@ -141,7 +144,8 @@ def changes_of(flow: Flow, volume: Volume, old: VolumeType | None, new: VolumeTy
     Raises `InvalidInput` where nothing can be encrypted as the new type says.
     """
     ways = {"provisioning": "provisioning:type", "hydration": "image_hydration"}
-    kept = {name: value for name, value in volume.admin_metadata.items() if name not in ways}
+    dropped = {*ways, remaking.MOMENT}
+    kept = {name: value for name, value in volume.admin_metadata.items() if name not in dropped}
     kept |= {name: new.extra_specs[spec] for name, spec in ways.items() if spec in new.extra_specs}
     changes: dict[str, object] = {
         "volume_type_id": new.id,

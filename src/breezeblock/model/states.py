@@ -35,7 +35,7 @@ STRANDED = {
     "restoring-backup": "error_restoring",
     "restoring": "available",
     "reverting": "error",
-    "retyping": "available",
+    "retyping": "error",
     "managing": "error_managing",
     "unmanaging": "error_unmanaging",
 }

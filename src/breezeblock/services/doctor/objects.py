@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from breezeblock.flows import reconcile
 from breezeblock.flows.backup_bases import moment_id
+from breezeblock.flows.remaking import MOMENT
 from breezeblock.keys.store import name_for
 from breezeblock.model.backup import Backup
 from breezeblock.model.snapshot import Snapshot
@@ -56,7 +57,8 @@ def _orphans(picture: Picture, storage: Storage) -> Iterator[Finding]:
     wanted = {one.storage_name for one in rows if not reconcile.failed_create(one)}
     replicated = {one.storage_name for one in picture.rows.volumes if one.replication_status is not None}
     bases = {f"snapshot-{moment_id(one.id)}" for one in picture.rows.backups if one.base_kept}
-    for name in sorted(storage.objects - known - bases):
+    moments = {one.admin_metadata.get(MOMENT, "") for one in picture.rows.volumes}
+    for name in sorted(storage.objects - known - bases - moments):
         size = storage.sizes.get(name)
         yield from _purgeable(picture, storage, "orphan", name, "lies on the storage and has no row", size=size)
     for name in sorted(storage.unfinished):
