@@ -27,6 +27,8 @@ max_parallel_copies = 1
 volume_copy_bps_limit = {limit}
 """
 CONTENT = b"image " * 200_000
+IMAGES = [f"image-{number}" for number in range(7)]
+"""One for each volume: creates of one image would share a copy."""
 
 
 @pytest.fixture
@@ -35,16 +37,17 @@ def start(tmp_path, database_url):
 
     def begin(limit=0):
         cloud = Cloud(tmp_path, CONF.format(limit=limit), database_url)
-        image = Image(
-            id="image",
-            name="image",
-            disk_format="raw",
-            container_format="bare",
-            size=len(CONTENT),
-            owner="project",
-            updated_at="2026-01-01T00:00:00.000000",
-        )
-        cloud.images.add(image, CONTENT)
+        for image_id in IMAGES:
+            image = Image(
+                id=image_id,
+                name=image_id,
+                disk_format="raw",
+                container_format="bare",
+                size=len(CONTENT),
+                owner="project",
+                updated_at="2026-01-01T00:00:00.000000",
+            )
+            cloud.images.add(image, CONTENT)
         clouds.append(cloud)
         return cloud
 
@@ -88,11 +91,11 @@ def test_copies_that_wait_hold_no_thread_and_projects_take_turns(start, monkeypa
     copies = Copies(cloud, monkeypatch)
     other = RequestContext(user_id="user", project_id="other", roles=("member",))
     with cloud.running():
-        many = [cloud.create(size=1, image_ref="image") for _ in range(6)]
+        many = [cloud.create(size=1, image_ref=image) for image in IMAGES[:6]]
         until(lambda: sum(bool(operation_of(cloud, one).waiting) for one in many) == 5)
         assert "max_parallel_copies" in next(filter(None, (operation_of(cloud, one).waiting for one in many)))
         assert cloud.made(size=1).status == "available"
-        late = cloud.create(other, size=1, image_ref="image")
+        late = cloud.create(other, size=1, image_ref=IMAGES[6])
         until(lambda: operation_of(cloud, late).waiting)
         copies.let_go(7)
         for volume in [*many, late]:
@@ -105,7 +108,7 @@ def test_a_copy_that_waits_for_its_turn_is_cancelled_at_once(start, monkeypatch)
     cloud = start()
     copies = Copies(cloud, monkeypatch)
     with cloud.running():
-        first, second, third = (cloud.create(size=1, image_ref="image") for _ in range(3))
+        first, second, third = (cloud.create(size=1, image_ref=image) for image in IMAGES[:3])
         until(lambda: sum(bool(operation_of(cloud, one).waiting) for one in (first, second, third)) == 2)
         waits = [one for one in (first, second, third) if operation_of(cloud, one).waiting]
         cancel_operation(cloud.database, ADMIN, operation_of(cloud, waits[0]).id)
@@ -120,9 +123,9 @@ def test_a_copy_whose_deadline_passes_in_line_ends(start, monkeypatch):
     cloud = start()
     copies = Copies(cloud, monkeypatch)
     with cloud.running():
-        first = cloud.create(size=1, image_ref="image")
+        first = cloud.create(size=1, image_ref=IMAGES[0])
         until(lambda: copies.order)
-        late = cloud.create(size=1, image_ref="image")
+        late = cloud.create(size=1, image_ref=IMAGES[1])
         until(lambda: operation_of(cloud, late).waiting)
         with cloud.database.begin() as connection:
             (request,) = [
@@ -149,7 +152,7 @@ def test_the_turn_of_a_copy_that_was_left_is_free_for_the_next_owner(start, monk
 
     monkeypatch.setattr(cloud.driver, "copy_image_to_volume", dying)
     with cloud.running():
-        made = [cloud.create(size=1, image_ref="image") for _ in range(3)]
+        made = [cloud.create(size=1, image_ref=image) for image in IMAGES[:3]]
         assert stopped.wait(30)
     with cloud.running():
         for volume in made:
@@ -160,7 +163,7 @@ def test_a_copy_that_is_held_back_by_the_limit_can_be_cancelled(start):
     """At a hundred bytes a second the second piece would come after most of an hour."""
     cloud = start(limit=100)
     with cloud.running():
-        volume = cloud.create(size=1, image_ref="image")
+        volume = cloud.create(size=1, image_ref=IMAGES[0])
         until(lambda: operation_of(cloud, volume).step == "download")
         cancel_operation(cloud.database, ADMIN, operation_of(cloud, volume).id)
         assert cloud.settled(volume.id).state == "cancelled"
@@ -175,7 +178,7 @@ def test_backups_too_take_turns_and_keep_the_limit(start, monkeypatch):
         cloud.backend.pace, "wait", lambda copy, size, look: (asked.append(size), wait(copy, size, look))
     )
     with cloud.running():
-        volume = cloud.made(size=1, image_ref="image")
+        volume = cloud.made(size=1, image_ref=IMAGES[0])
         assert sum(asked) == len(CONTENT)
         asked.clear()
         backup = backups.create_backup(
@@ -197,7 +200,7 @@ def test_a_backup_that_waits_is_of_the_moment_when_it_was_asked_for(start, monke
     copies = Copies(cloud, monkeypatch)
     with cloud.running():
         volume = cloud.made(size=1)
-        slow = cloud.create(size=1, image_ref="image")
+        slow = cloud.create(size=1, image_ref=IMAGES[0])
         until(lambda: copies.order)
         backup = backups.create_backup(
             cloud.database, cloud.settings, MEMBER, backups.CreateBackup(volume_id=volume.id)
