@@ -152,8 +152,7 @@ class ConnectingRules(Rules):
         volume = self._shared(storage)
         connections = [storage.driver.initialize_connection(volume, one) for one in (CONNECTOR, OTHER_CONNECTOR)]
         ours = [
-            {place * PIECE + PIECE * 64 * number: bytes([number + 1]) * PIECE for place in range(64)}
-            for number in (0, 1)
+            {place * PIECE + PIECE * 8 * number: bytes([number + 1]) * PIECE for place in range(8)} for number in (0, 1)
         ]
         with open_through(connections[0]) as first, open_through(connections[1]) as second:
             clients = (first, second)
