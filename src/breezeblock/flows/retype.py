@@ -130,8 +130,8 @@ def check_may_leave(connection: Connection, flow: Flow, volume: Volume) -> None:
         raise InvalidState("Volume must not have snapshots.")
     if volume.replication_status not in (None, "disabled", "not-capable"):
         raise InvalidState("Volume must not be replicated.")
-    if remaking.MOMENT in volume.admin_metadata:
-        kept = volume.admin_metadata[remaking.MOMENT]
+    kept = volume.admin_metadata.get(remaking.MOMENT)
+    if kept not in (None, remaking.moment_of(flow, volume).storage_name):
         raise InvalidState(f"What the volume was before a retype that could not be undone is kept as {kept}.")
     if attachments.connected(connection, volume.id):
         raise InvalidState("A host is connected to the volume; terminate the connection first.")
