@@ -43,6 +43,10 @@ class InvalidInput(BreezeblockError):
     status = 400
 
 
+class InvalidReplicationTarget(InvalidInput):
+    """There is no such replication target."""
+
+
 class InvalidState(BreezeblockError):
     """The resource is not in a state that allows this."""
 

@@ -46,6 +46,8 @@ _VERBS = {
     "update_replica": "a replica is brought in step",
     "delete_replica": "a replica is removed",
     "create_replica_test_volume": "a volume is made of a replica",
+    "use_backend": "the other place is asked",
+    "promote_replica": "a replica is the volume",
     "initialize_connection": "a volume is exported",
     "terminate_connection": "an export is withdrawn",
     "ensure_export": "an export is there again",
@@ -197,6 +199,13 @@ POINTS: dict[str, tuple[str, ...]] = {
     "disconnect_volume.undo": COMMIT,
     "refresh_replica": (*_around("update_replica"), *PUBLISH, *COMMIT),
     "refresh_replica.undo": COMMIT,
+    "failover_host": (
+        *_around("update_replica", "delete_replica", "use_backend", "promote_replica"),
+        *PUBLISH,
+        *REMOVE,
+        *COMMIT,
+    ),
+    "failover_host.undo": COMMIT,
     "request_refresh": COMMIT,
     "purge_orphan": (
         *_around("terminate_connection", "delete_volume", "delete_snapshot", "delete_key"),

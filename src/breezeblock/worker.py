@@ -18,6 +18,7 @@ import breezeblock.flows.backups
 import breezeblock.flows.create_volume
 import breezeblock.flows.delete_backup
 import breezeblock.flows.delete_volume
+import breezeblock.flows.failover
 import breezeblock.flows.group_snapshots
 import breezeblock.flows.groups
 import breezeblock.flows.image_cache
@@ -40,9 +41,9 @@ from breezeblock.db.connect import Database
 from breezeblock.db.slot import LostSlot, Slot, end_process
 from breezeblock.delivery.publisher import Publisher, open_sinks
 from breezeblock.drivers.contract import Driver, Hydrates
-from breezeblock.drivers.registry import make_driver
+from breezeblock.drivers.registry import make_driver, use_backend
 from breezeblock.errors import BreezeblockError, ConfigError, Conflict
-from breezeblock.flows import hydrate, replicas
+from breezeblock.flows import failover, hydrate, replicas
 from breezeblock.flows.backend import Backend, make_backend
 from breezeblock.flows.engine import Engine, message_for_user
 from breezeblock.images.catalog import ImageCatalog
@@ -58,6 +59,9 @@ TICK_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 1.0
 MOST_PAUSE_SECONDS = 60.0
 """Between two tries to use a storage that cannot be used; each pause is twice the last one."""
+
+ROUNDS = "rounds"
+"""As what the rounds pass the gate of a backend."""
 
 WAKE_SECONDS = 1.0
 """The main thread handles signals, but does not wake for one that another thread got: as after a SIGSTOP."""
@@ -187,7 +191,7 @@ class _Owned:
             engine.run()
         else:
             self._round()
-            self._restore_exports()
+            self._guarded(functools.partial(self._at_storage, self._restore_exports))
             rounds = threading.Thread(target=self._rounds, name=f"{self.name} rounds", daemon=True)
             rounds.start()
             engine.run()
@@ -214,15 +218,18 @@ class _Owned:
         """Own the slot and have the storage ready; False when `stop` came first.
 
         Nothing of the storage is touched before the slot is this process's. Where it cannot be used, the slot is given
-        back for the time of the pause: a standby may have more luck.
+        back for the time of the pause: a standby may have more luck. One that is to be failed over need not be usable.
         """
         pause = FIRST_PAUSE_SECONDS
         while not self._stopping.is_set():
             if self._slot is not None and not self._slot.take():
                 return False
             try:
+                self._go_where_it_works()
                 self._driver.check_for_setup_error()
             except Exception as error:
+                if self._order_to_leave() is not None:
+                    return True
                 unexpected = None if isinstance(error, BreezeblockError) else error
                 log.error(
                     "backend %s cannot be used, again in %.0f s: %s", self.name, pause, error, exc_info=unexpected
@@ -236,10 +243,21 @@ class _Owned:
             pause = min(2 * pause, MOST_PAUSE_SECONDS)
         return False
 
+    def _go_where_it_works(self) -> None:
+        with self._database.read() as connection:
+            active = services.active_backend_id(connection, self.name)
+        use_backend(self._driver, self._own, active)
+
+    def _order_to_leave(self) -> str | None:
+        with self._database.read() as connection:
+            return failover.order_of(connection, self.name)
+
     def _open(self) -> Engine:
         self._backend = make_backend(
             self._settings, self._own, self._driver, self._database, self._images, self._number
         )
+        if (order := self._order_to_leave()) is not None:
+            self._backend.gate.close(order)
         self._engine = engine = Engine(self._backend)
         if self._stopping.is_set():
             engine.stop()  # `stop` may have come before there was an engine
@@ -261,12 +279,18 @@ class _Owned:
             if waited >= interval:
                 waited = 0.0
                 self._round()
-            self._guarded(self._restore_exports)
-            self._guarded(self._refresh_replicas)
+            self._guarded(functools.partial(self._at_storage, self._restore_exports))
+            self._guarded(functools.partial(self._at_storage, self._refresh_replicas))
             self._guarded(self._heed_log_levels)
 
     def _round(self) -> None:
-        self._guarded(self._report)
+        self._guarded(functools.partial(self._at_storage, self._report))
+
+    def _at_storage(self, call: Callable[[], None]) -> None:
+        """Do it, unless the backend changes its place just now."""
+        with self._backend.gate.passing(ROUNDS) as may:
+            if may:
+                call()
 
     def _guarded(self, call: Callable[[], None]) -> None:
         """A storage or database that does not answer now may answer in the next round; nobody waits for this one."""
@@ -290,6 +314,7 @@ class _Owned:
                 (own.host, "cinder-backup"),
             ):
                 pools.report_service(connection, host, binary, own.availability_zone, self._started_at)
+            services.report_replication(connection, self.name, self._driver.capabilities.failover)
 
     def _report_problem(self, error: Exception) -> None:
         """Place nothing here, and tell why, until the storage is well again."""
@@ -318,6 +343,8 @@ class _Owned:
             wanted = attachments.connected_on(connection, self.name)
             connected = [one for one in volumes.on_backend(connection, self.name) if one.id in wanted]
         for volume in connected:
+            if self._backend.gate.is_closed_for(ROUNDS):
+                return
             if self._is_fenced(volume):
                 continue
             try:

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from breezeblock.db import pools
+from breezeblock.db import pools, services
 from breezeblock.model import clock
 from tests.api.test_volumes import message
 
@@ -98,6 +98,24 @@ def test_freeze_and_thaw(api, backend):
     assert put(api, "thaw", host=backend).status_code == 200
     assert create(api)["status"] == "creating"
     assert "must be True" in message(put(api, "thaw", host=backend))
+
+
+def test_a_failover_is_asked_of_the_worker(api, backend):
+    with api.cloud.database.begin() as connection:
+        services.report_replication(connection, backend, True)
+    assert only(api, "?binary=cinder-volume")[0]["replication_status"] == "enabled"
+    assert put(api, "failover_host", host=backend, backend_id="there").status_code == 202
+    shown = only(api, "?binary=cinder-volume")[0]
+    assert (shown["replication_status"], shown["active_backend_id"]) == ("failing-over", None)
+    assert "failing-over" in message(put(api, "failover", host=backend))
+    (operation,) = api.get(f"/v3/operations?resource_id={backend}").json["operations"]
+    assert (operation["kind"], operation["resource_type"]) == ("failover_host", "backend")
+    with api.cloud.database.begin() as connection:
+        done = {"replication_status": "failed-over", "active_backend_id": "there"}
+        services.update(connection, backend, "cinder-volume", **done)
+        services.report_replication(connection, backend, True)
+    shown = only(api, "?binary=cinder-volume")[0]
+    assert (shown["replication_status"], shown["active_backend_id"]) == ("failed-over", "there")
 
 
 def test_a_backend_without_replicas_is_not_failed_over(api, backend):

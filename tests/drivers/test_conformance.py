@@ -21,6 +21,7 @@ from breezeblock.model.volume import ModelUpdate, Volume
 class TestSimulated(DriverConformance):
     def open_driver(self, directory: Path) -> Driver:
         options = {"simulated_clone_image": "true", "simulated_replication": "true", "pool_name": "DS01,DS02"}
+        options |= {"simulated_target": "secondary"}
         options |= {"simulated_group_snapshots": "true", "simulated_capacity_gb": "0.2"}  # small enough to be filled up
         return registry.open_driver(settings_for("simulated", directory, **options))
 

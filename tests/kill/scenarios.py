@@ -8,6 +8,7 @@ from tests.kill.attached import LiveExtend, LiveSnapshot, PurgeOrphan, Reconcile
 from tests.kill.backups import DeleteIncremental, ImportBackup, IncrementalBackup, LiveBackup, RefusedImport
 from tests.kill.compared import COMPARED
 from tests.kill.creates import Create, CreateAdopted, CreateLazily, of_cached_image
+from tests.kill.failing_over import FAILING_OVER
 from tests.kill.groups import GROUPS, Failing
 from tests.kill.images import (
     Evict,
@@ -115,6 +116,7 @@ ALL: list[Create | Verb | Upload | Undone | Together | Failing] = [
     *UNDONE,
     *MOVING,
     *MANAGING,
+    *FAILING_OVER,
     *GROUPS,
     Create("raw-secret", "secret", None, lambda w, b: {}),
     Create("raw-secret-dir", "secret-dir", None, lambda w, b: {}),

@@ -44,7 +44,20 @@ from tests.nursery import Nursery
 from tests.processes import Server, free_port
 
 PROGRAM = Path(sys.executable).with_name("breezeblock")
-BACKENDS = ("sim", "plain", "slow", "cloning", "flaky", "spare", "broken", "weak", "dir", "adopt", "adopt-cached")
+BACKENDS = (
+    "sim",
+    "plain",
+    "slow",
+    "cloning",
+    "flaky",
+    "spare",
+    "broken",
+    "weak",
+    "twin",
+    "dir",
+    "adopt",
+    "adopt-cached",
+)
 DIRECTORIES = ("dir", "adopt", "adopt-cached")
 FAILING = (
     "create_snapshot delete_snapshot extend_volume delete_volume initialize_connection terminate_connection "
@@ -102,6 +115,11 @@ volume_driver = simulated
 simulated_replication = true
 simulated_group_snapshots = true
 simulated_failures = {failures}
+[twin]
+volume_driver = simulated
+simulated_replication = true
+simulated_target = secondary
+image_volume_cache_enabled = false
 [dir]
 volume_driver = directory
 directory_path = {volumes}
@@ -121,7 +139,7 @@ TYPES = {
     for name in ("sim", "plain", "slow", "cloning", "broken", "weak", "dir", "pair", "adopt", "adopt-cached")
 } | {
     f"replicated-{name}": {"volume_backend_name": name, "replication_enabled": "<is> True"}
-    for name in ("sim", "weak", "dir")
+    for name in ("sim", "weak", "twin", "dir")
 }
 SECRET = {"secret": "sim", "secret-dir": "dir", "secret-weak": "weak", "secret-pair": "pair", "secret-broken": "broken"}
 """The types whose volumes are encrypted, and their backends."""

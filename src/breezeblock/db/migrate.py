@@ -13,7 +13,7 @@ from breezeblock.db.tables import group_types, metadata, volume_types
 from breezeblock.errors import ConfigError, DatabaseUnavailable
 from breezeblock.model import clock
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest migration."""
 
 DEFAULT_TYPE_ID = "00000000-0000-4000-8000-000000000010"

@@ -18,6 +18,7 @@ from breezeblock.model.group_snapshot import GroupSnapshot
 from breezeblock.model.image import ImageKey
 from breezeblock.model.operation import Answer, Operation
 from breezeblock.model.snapshot import Snapshot
+from breezeblock.model.storage_service import StorageService
 from breezeblock.model.volume import Volume
 
 _operations = tables.operations
@@ -27,7 +28,7 @@ _checkpoints = tables.flow_checkpoints
 
 
 Resource = Volume | Snapshot | Backup | Group | GroupSnapshot
-"""What an operation is about, and has a status. There are those about the key of an image, too."""
+"""What an operation is about, and has a status. There are those about the key of an image, or a backend, too."""
 
 _NOUNS = {
     Volume: "volume",
@@ -36,10 +37,11 @@ _NOUNS = {
     Group: "group",
     GroupSnapshot: "group_snapshot",
     ImageKey: "image",
+    StorageService: "backend",
 }
 
 
-def noun_of(resource: Resource | ImageKey) -> str:
+def noun_of(resource: Resource | ImageKey | StorageService) -> str:
     """What a resource is called in operations, moves and findings."""
     return _NOUNS[type(resource)]
 
@@ -74,7 +76,7 @@ class Waits(msgspec.Struct, frozen=True):
     cancelled: frozenset[str]
 
 
-def _slot_of(resource: Resource | ImageKey) -> sa.ColumnElement[str]:
+def _slot_of(resource: Resource | ImageKey | StorageService) -> sa.ColumnElement[str]:
     """The slot that runs the flows of a resource: `host@backend#NUMBER`, the same for a volume, its snapshots and backups.
 
     Volumes are spread over the slots that the backend's workers have taken so far; until then all are #0's.
@@ -101,7 +103,7 @@ def request_flow(
     flow: str,
     *,
     operation_id: str,
-    resource: Resource | ImageKey,
+    resource: Resource | ImageKey | StorageService,
     arguments: dict[str, Any],
     answers: list[Answer] | None = None,
 ) -> Operation:

@@ -52,3 +52,25 @@ def closed_backends(connection: Connection) -> dict[str, str]:
         row.host: "its service is disabled" + (f": {row.disabled_reason}" if row.disabled_reason else "")
         for row in connection.execute(query)
     }
+
+
+def active_backend_id(connection: Connection, backend: str) -> str | None:
+    """The replication target that `host@backend` works at; None for its own storage."""
+    query = sa.select(_table.c.active_backend_id).where(_table.c.host == backend, _table.c.binary == VOLUME_BINARY)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def report_replication(connection: Connection, backend: str, can_fail_over: bool) -> None:
+    """Note whether a backend can be failed over. Whatever a failover has made of it stays."""
+    row = (_table.c.host == backend) & (_table.c.binary == VOLUME_BINARY)
+    untouched = sa.func.coalesce(_table.c.replication_status, "disabled").in_(["disabled", "enabled"])
+    status = "enabled" if can_fail_over else "disabled"
+    connection.execute(sa.update(_table).where(row, untouched).values(replication_status=status))
+
+
+def begin_failover(connection: Connection, backend: str) -> bool:
+    """Have a backend be `failing-over`; False where its status does not allow it."""
+    row = (_table.c.host == backend) & (_table.c.binary == VOLUME_BINARY)
+    may = _table.c.replication_status.in_(["enabled", "failed-over", "failover-error"])
+    changed = sa.update(_table).where(row, may).values(replication_status="failing-over")
+    return connection.execute(changed).rowcount == 1

@@ -51,6 +51,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """May make a volume of an image by itself (rung 1)."""
     replication: bool = False
     """Implements `Replicates`."""
+    failover: bool = False
+    """Implements `FailsOver`, with at least one target. Pools report these as `replication_targets`."""
     online_extend: bool = False
     """A volume may grow while it is attached."""
     multiattach: bool = False
@@ -421,3 +423,30 @@ class Replicates(Protocol):
         self, volume: Volume, source: Volume, *, rewrite: Rewrite | None = None
     ) -> ModelUpdate:
         """Make a volume of the replica of `source`, as it was when last in step."""
+
+
+@runtime_checkable
+class FailsOver(Driver, Examinable, Replicates, Protocol):
+    """Optional: works on where its replicas lie when the storage is lost, and comes back (Cinder's replication v2.1).
+
+    There are two places, the storage itself and the target, with the same names in both. One is asked by every verb, and
+    holds the volumes; the other holds what `update_replica` brought there, and is touched by the verbs of `Replicates`
+    alone: it may be gone. After a failover the replicas of the target's volumes are what the storage itself has, so that
+    `update_replica` brings those in step, whatever they were.
+    """
+
+    def replication_targets(self) -> list[str]:
+        """The `backend_id` of each place that it may fail over to, as configured; none where there is none."""
+
+    def use_backend(self, backend_id: str | None) -> None:
+        """Have every verb ask the target of that name from now on, or the storage itself (None).
+
+        Nobody is in a verb meanwhile; `check_for_setup_error` comes next. Touches nothing of either place beyond letting
+        go of what `Closes` releases. Raises `InvalidReplicationTarget` for a name that is not configured.
+        """
+
+    def promote_replica(self, volume: Volume) -> ModelUpdate:
+        """Make what was the volume's replica, at the place that is asked now, the volume, as it was when last in step.
+
+        A volume that is there is left as it is. Raises `BackendNotFound` where there is neither.
+        """

@@ -9,8 +9,8 @@ from importlib.metadata import entry_points
 from typing import cast
 
 from breezeblock.config import BackendSettings
-from breezeblock.drivers.contract import Driver
-from breezeblock.errors import ConfigError
+from breezeblock.drivers.contract import Driver, FailsOver
+from breezeblock.errors import ConfigError, InvalidReplicationTarget
 
 OpenDriver = Callable[[BackendSettings], Driver]
 
@@ -26,9 +26,13 @@ def names() -> list[str]:
     return sorted({point.name for point in entry_points(group="breezeblock.drivers")})
 
 
-def open_driver(settings: BackendSettings) -> Driver:
-    """The driver of a backend, checked and ready. Raises `ConfigError` for an unknown one or an unusable storage."""
+def open_driver(settings: BackendSettings, active_backend_id: str | None = None) -> Driver:
+    """The driver of a backend, checked and ready, at the replication target that it works at if it is failed over.
+
+    Raises `ConfigError` for an unknown one or an unusable storage.
+    """
     driver = make_driver(settings)
+    use_backend(driver, settings, active_backend_id)
     driver.check_for_setup_error()
     return driver
 
@@ -42,3 +46,18 @@ def make_driver(settings: BackendSettings) -> Driver:
         f"Backend {settings.name} asks for the driver {settings.volume_driver}, which is not installed. "
         f"Installed are: {', '.join(names())}."
     )
+
+
+def use_backend(driver: Driver, settings: BackendSettings, active_backend_id: str | None) -> None:
+    """Have the driver ask the place that the backend works at. Raises `ConfigError` where there is no such place."""
+    if active_backend_id is None and not isinstance(driver, FailsOver):
+        return
+    try:
+        if not isinstance(driver, FailsOver):
+            raise InvalidReplicationTarget(f"The driver {settings.volume_driver} cannot fail over.")
+        driver.use_backend(active_backend_id)
+    except InvalidReplicationTarget as error:
+        raise ConfigError(
+            f"Backend {settings.name} is failed over to {active_backend_id}, which its section does not have: "
+            f"{error.message} Put that replication_device back."
+        ) from error

@@ -6,6 +6,7 @@ from breezeblock.config import BackendSettings, Settings
 from breezeblock.db.connect import Database
 from breezeblock.drivers.contract import Driver
 from breezeblock.encryption.open import open_keys
+from breezeblock.flows.gate import Gate
 from breezeblock.flows.pace import Pace
 from breezeblock.flows.turns import CopyTurns
 from breezeblock.images.catalog import ImageCatalog
@@ -28,6 +29,8 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """Whose copy is next: no more than `max_parallel_copies` run at once."""
     pace: Pace | None
     """How fast all copies are together, by `volume_copy_bps_limit`; None where they may be as fast as they can."""
+    gate: Gate
+    """Where all flows wait while the backend changes its place."""
     sources: NbdListener
     """Where the storage reads images that are on their way to it."""
 
@@ -61,6 +64,7 @@ def make_backend(
         keys=open_keys(settings),
         copies=CopyTurns(own.max_parallel_copies),
         pace=Pace(own.volume_copy_bps_limit) if own.volume_copy_bps_limit else None,
+        gate=Gate(),
         sources=NbdListener(
             settings.run_dir / "sources" / (f"{own.name}#{number}.sock" if number else f"{own.name}.sock")
         ),

@@ -4,11 +4,9 @@ import time
 from collections.abc import Sequence
 
 from breezeblock.db import attachments, image_cache, moves, outbox, snapshots, volumes
-from breezeblock.drivers.contract import Replicates
 from breezeblock.errors import BackendInUse
-from breezeblock.flows import backup_bases, encrypting, hydrate, remaking, restore_backup
+from breezeblock.flows import backup_bases, encrypting, hydrate, remaking, replicas, restore_backup
 from breezeblock.flows.engine import Flow, flow, message_for_user
-from breezeblock.flows.replicas import being_refreshed
 from breezeblock.flows.upload_image import being_uploaded
 from breezeblock.model.snapshot import Snapshot
 from breezeblock.model.volume import Volume
@@ -50,9 +48,7 @@ def delete_volume(flow: Flow) -> None:
             flow.note(_deleted(snapshot))
     remaking.delete_moment(flow, volume)
     bases = backup_bases.remove(flow, volume)
-    if volume.replication_status is not None and isinstance(flow.driver, Replicates):
-        with flow.explained("delete_replica"):
-            flow.driver.delete_replica(volume)
+    replicas.remove(flow, volume)
     with flow.explained("delete_volume", volume=volume_id):
         _remove(flow, volume)
     encrypting.forget_key(flow, volume.encryption_key_id)
@@ -93,7 +89,7 @@ def wait_for_users(flow: Flow, volume_id: str, snapshot_ids: Sequence[str]) -> N
     this volume or one of its snapshots that go with it: let them end first."""
     while True:
         with flow.backend.database.read() as connection:
-            used = volumes.being_made_from(connection, volume_id) or being_refreshed(connection, volume_id)
+            used = volumes.being_made_from(connection, volume_id) or replicas.being_refreshed(connection, volume_id)
             used = used or image_cache.is_leased(connection, volume_id) or being_uploaded(connection, volume_id)
             if not used and not any(snapshots.being_used(connection, one) for one in snapshot_ids):
                 return

@@ -46,6 +46,10 @@ class WorkerStopping(BaseException):
     """The worker ends; the flow stops where it is and is taken up by the next owner. Not an Exception: nothing is undone."""
 
 
+class HeldBack(BaseException):
+    """The backend changes its place; the flow stops where it is and is run again when that is over. Nothing is undone."""
+
+
 class Parked(BaseException):
     """The flow waits and gives its thread back; it is run again when what it waits for has come. Nothing is undone."""
 
@@ -243,9 +247,12 @@ class Flow:
             Cancelled: somebody asked the operation to stop.
             DeadlinePassed: it took longer than it may.
             WorkerStopping: this worker ends.
+            HeldBack: the backend changes its place.
         """
         if self._stopping.is_set():
             raise WorkerStopping
+        if self.backend.gate.is_closed_for(self.id):
+            raise HeldBack
         self.check_deadline()
         if time.monotonic() - self._looked < PROGRESS_SECONDS:
             return
@@ -424,7 +431,7 @@ class Engine:
             requests = operations.pending(connection, self._backend.slot)
             waits = operations.waits(connection, self._backend.slot)
         for request in requests:
-            if self._has_to_wait(request, waits):
+            if self._has_to_wait(request, waits) or self._backend.gate.is_closed_for(request.id):
                 continue
             with self._lock:
                 if request.id in self._live:
@@ -450,8 +457,12 @@ class Engine:
     def _run(self, request: FlowRequest) -> None:
         again, over = False, True
         try:
-            if not self._stopping.is_set():
-                again = self._run_flow(request)
+            with self._backend.gate.passing(request.id) as may:
+                if may and not self._stopping.is_set():
+                    again = self._run_flow(request)
+        except HeldBack:
+            log.info("flow %s %s waits: its backend changes its place", request.flow, request.id)
+            self._count_failure(request)  # an interruption, after which it goes on from its durable steps
         except Parked:
             again, over = True, False
         except WorkerStopping:

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from breezeblock.db import attachments, moves, outbox, pools, snapshots, type_encryptions, volume_types, volumes
 from breezeblock.encryption import cipher
 from breezeblock.errors import InvalidState
-from breezeblock.flows import migration, reencryption, remaking
+from breezeblock.flows import migration, reencryption, remaking, replicas
 from breezeblock.flows.engine import Flow, flow
 from breezeblock.flows.migration import pool_of
 from breezeblock.flows.resize import wait_for_copies
@@ -66,8 +66,8 @@ def why_elsewhere(flow: Flow, volume: Volume, old: VolumeType | None, new: Volum
 def in_place(flow: Flow, volume: Volume, old: VolumeType | None, new: VolumeType) -> None:
     """Only the rows change."""
     with flow.explained("retype", volume_type=new.id):
-        if volume.replication_status is not None and not new.wants("replication_enabled"):
-            flow.driver.delete_replica(volume)
+        if not new.wants("replication_enabled"):
+            replicas.remove(flow, volume)
     changes = changes_of(flow, volume, old, new)
     with flow.ending() as connection:
         moves.move(connection, "volume", volume.id, "retype_done", flow.arguments["status_before"], **changes)

@@ -20,6 +20,7 @@ VERSIONS: dict[str, tuple[int, ...]] = {
     "delete_volume": (1,),
     "disconnect_volume": (1,),
     "extend_volume": (1,),
+    "failover_host": (1,),
     "fill_image_cache": (1,),
     "forget_image_key": (1,),
     "hydrate_volume": (1,),

@@ -89,6 +89,8 @@ VOLUME_MOVES: dict[str, Move] = {
         "available in-use reserved attaching detaching maintenance extending error_extending uploading backing-up",
         "error",
     ),
+    "left_behind": _move("available in-use reserved attaching detaching maintenance awaiting-transfer", "error"),
+    "found_again": _move("error", "available", "in-use", "reserved"),
     "strand": _move(" ".join(STRANDED), *dict.fromkeys(STRANDED.values())),
     "reset_status": _move(
         "*",
@@ -111,6 +113,8 @@ SNAPSHOT_MOVES: dict[str, Move] = {
     "backup_done": _move("backing-up", "available"),
     "unmanage": _move("available error", "unmanaging"),
     "unmanage_failed": _move("unmanaging", "error_unmanaging"),
+    "left_behind": _move("available", "error"),
+    "found_again": _move("error", "available"),
     "strand": _move(
         "creating deleting restoring backing-up unmanaging", "error", "error_deleting", "available", "error_unmanaging"
     ),

@@ -1,6 +1,7 @@
 """Use cases of the services behind the API: let one take new volumes or not, freeze and thaw it, fail it over, have it
 log more or less."""
 
+import uuid
 from collections.abc import Collection
 from typing import Any
 
@@ -8,10 +9,12 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from breezeblock.db import services
+from breezeblock.context import RequestContext
+from breezeblock.db import operations, services
 from breezeblock.db.connect import Database
 from breezeblock.db.services import VOLUME_BINARY
 from breezeblock.errors import InvalidInput, NotFound
+from breezeblock.model.storage_service import StorageService
 
 LOGGER = "breezeblock"
 DEFAULT_LEVEL = "INFO"
@@ -60,14 +63,27 @@ def thaw(database: Database, host: str) -> None:
         services.update(connection, host, VOLUME_BINARY, frozen=False, disabled=False, disabled_reason=None)
 
 
-def failover(database: Database, host: str) -> None:
-    """No driver replicates whole backends, so none can be failed over. Raises `InvalidInput` that says so."""
-    with database.read() as connection:
+def failover(database: Database, context: RequestContext, host: str, backend_id: str | None) -> None:
+    """Have a backend's worker fail it over to a replication target, any where none is named, or back (`default`).
+
+    Raises `InvalidInput` that says why where it cannot be, also for no backend.
+    """
+    with database.begin() as connection:
         _is_frozen(connection, host)
-    raise InvalidInput(
-        f"Invalid input received: replication_status in {host} must be 'enabled' or 'failed-over' and must be up to "
-        "failover. Its storage keeps no replica of the backend as a whole."
-    )
+        if not services.begin_failover(connection, host):
+            raise InvalidInput(
+                f"Invalid input received: replication_status in {host} must be 'enabled' or 'failed-over' to failover, "
+                f"but is '{services.get(connection, host, VOLUME_BINARY).replication_status or 'disabled'}'. It is "
+                "'disabled' where the storage keeps no replica of the backend as a whole: see replication_device."
+            )
+        operations.request_flow(
+            connection,
+            context,
+            "failover_host",
+            operation_id=str(uuid.uuid4()),
+            resource=StorageService(id=host, host=host, project_id=context.project_id),
+            arguments={"backend_id": backend_id},
+        )
 
 
 def set_log_levels(database: Database, host: str | None, binaries: Collection[str], prefix: str, level: str) -> None:

@@ -115,7 +115,7 @@ def capabilities(call: Call) -> view.Capabilities:
         "display_name": None,
         "description": None,
         "visibility": None,
-        "replication_targets": [],
+        "replication_targets": found[0].capabilities.get("replication_targets", []) if found else [],
         "properties": {
             name: {"title": title, "description": description, "type": "boolean"}
             for name, (title, description) in _STANDARD_PROPERTIES.items()

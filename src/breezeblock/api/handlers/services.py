@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from breezeblock.api.call import Call
 from breezeblock.api.schemas.fields import flag
-from breezeblock.api.schemas.services import BackendChange, Cleanup, ServiceChange, ServiceDisable
+from breezeblock.api.schemas.services import BackendChange, Cleanup, Failover, ServiceChange, ServiceDisable
 from breezeblock.api.views import services as view
 from breezeblock.db import services, tables
 from breezeblock.db.services import VOLUME_BINARY
@@ -43,8 +43,8 @@ def _service(call: Call, row: Any) -> view.ServiceShown:
     if call.version >= 7:
         shown["cluster"] = None
     if row.binary == VOLUME_BINARY:
-        shown["replication_status"] = "disabled"
-        shown["active_backend_id"] = None
+        shown["replication_status"] = row.replication_status or "disabled"
+        shown["active_backend_id"] = row.active_backend_id
         shown["frozen"] = row.frozen
         if call.version >= 49:
             shown["backend_state"] = shown["state"]
@@ -104,9 +104,9 @@ def thaw(call: Call) -> None:
 
 def failover(call: Call) -> None:
     """PUT /os-services/failover_host, and failover (3.26)."""
-    body: BackendChange = call.body
+    body: Failover = call.body
     call.must("volume:failover_host")
-    storage_services.failover(call.database, body.on)
+    storage_services.failover(call.database, call.context, body.on, body.backend_id)
 
 
 def hosts(call: Call) -> view.Hosts:

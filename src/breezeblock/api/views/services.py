@@ -17,7 +17,7 @@ class ServiceShown(TypedDict):
     cluster: NotRequired[Annotated[None, since(7)]]
     updated_at: Time
     replication_status: NotRequired[str]
-    active_backend_id: NotRequired[None]
+    active_backend_id: NotRequired[str | None]
     frozen: NotRequired[bool]
     backend_state: NotRequired[Annotated[Literal["up", "down"], since(49, always=False)]]
 

@@ -31,6 +31,8 @@ services = sa.Table(
     flag("disabled"),
     flag("frozen"),
     json("log_levels"),
+    text("replication_status"),
+    text("active_backend_id"),
     text("started_at", required=True),
     text("updated_at", required=True),
 )

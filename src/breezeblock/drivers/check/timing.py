@@ -21,6 +21,7 @@ OPTIONAL: tuple[type, ...] = (
     contract.Examinable,
     contract.SnapshotsGroups,
     contract.Replicates,
+    contract.FailsOver,
 )
 """The optional protocols of the contract."""
 

@@ -34,6 +34,7 @@ MODULES = (
     "dying",
     "filling_up",
     "changing",
+    "failing_over",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in MODULES))
 
@@ -45,6 +46,7 @@ from breezeblock.drivers.conformance.copying import CopyingRules  # noqa: E402
 from breezeblock.drivers.conformance.deleting import DeletingRules  # noqa: E402
 from breezeblock.drivers.conformance.dying import DyingRules  # noqa: E402
 from breezeblock.drivers.conformance.examining import ExaminingRules  # noqa: E402
+from breezeblock.drivers.conformance.failing_over import FailoverRules  # noqa: E402
 from breezeblock.drivers.conformance.filling import FillingRules  # noqa: E402
 from breezeblock.drivers.conformance.filling_up import FillingUpRules  # noqa: E402
 from breezeblock.drivers.conformance.grouping import GroupRules  # noqa: E402
@@ -71,6 +73,7 @@ class DriverConformance(
     ReportingRules,
     ImageRules,
     ReplicaRules,
+    FailoverRules,
     GroupRules,
     HydratingRules,
     AdoptingRules,

@@ -2,7 +2,7 @@
 
 from breezeblock.drivers.conformance.storage import FIRST, Rules, Storage
 from breezeblock.drivers.conformance.themes import CAPACITY, CLAIMS, IDEMPOTENCE, about
-from breezeblock.drivers.contract import Capabilities, ClonesImages, Replicates, SnapshotsGroups
+from breezeblock.drivers.contract import Capabilities, ClonesImages, FailsOver, Replicates, SnapshotsGroups
 
 
 class ReportingRules(Rules):
@@ -72,10 +72,11 @@ class ReportingRules(Rules):
 
     @about(CLAIMS)
     def test_claims_are_implemented(self, storage: Storage) -> None:
-        """A driver that claims clone_image, replication or consistent_group_snapshots has the verbs for it."""
+        """A driver that claims clone_image, replication, failover or consistent_group_snapshots has the verbs for it."""
         claims = storage.driver.capabilities
         assert not claims.clone_image or isinstance(storage.driver, ClonesImages)
         assert not claims.replication or isinstance(storage.driver, Replicates)
+        assert not claims.failover or (claims.replication and isinstance(storage.driver, FailsOver))
         assert not claims.consistent_group_snapshots or isinstance(storage.driver, SnapshotsGroups)
 
     @about(CLAIMS)
@@ -89,6 +90,9 @@ class ReportingRules(Rules):
             "encryption_support": claims.encryption,
             "consistent_group_snapshot_enabled": claims.consistent_group_snapshots,
         }
+        targets = storage.driver.replication_targets() if isinstance(storage.driver, FailsOver) else []
+        assert claims.failover == bool(targets)
         for pool in storage.driver.get_volume_stats():
+            assert pool.capabilities.get("replication_targets", []) == targets, f"{pool.name} reports other targets"
             for name, claimed in reported.items():
                 assert claimed or not pool.capabilities.get(name, False), f"{pool.name} reports {name}"

@@ -38,6 +38,7 @@ from breezeblock.errors import (
     BackendNotFound,
     ConfigError,
     InvalidInput,
+    InvalidReplicationTarget,
     NotSupportedByBackend,
 )
 from breezeblock.model import clock
@@ -55,6 +56,10 @@ OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("simulated_provider_location", help="What provider_location says of each volume made."),
     cfg.BoolOpt("simulated_clone_image", default=False, help="Make volumes of raw images without the ladder's help."),
     cfg.BoolOpt("simulated_replication", default=False, help="Keep replicas of volumes."),
+    cfg.StrOpt(
+        "simulated_target",
+        help="The backend_id by which the directory of replicas may be failed over to; none by default.",
+    ),
     cfg.BoolOpt("simulated_revert", default=True, help="Revert volumes to snapshots without the service's help."),
     cfg.BoolOpt("simulated_group_snapshots", default=False, help="Take snapshots of groups at one moment."),
     cfg.BoolOpt("simulated_encryption", default=True, help="Hold encrypted volumes."),
@@ -76,8 +81,10 @@ class SimulatedDriver:
         options = settings.read(OPTIONS)
         self.settings = settings
         self.root = Path(options["simulated_path"] or settings.data_dir / f"simulated-{settings.name}")
-        self.volumes = Store(self.root / "objects")
-        self.replicas = Store(self.root / "replicas")
+        self.places = (Store(self.root / "objects"), Store(self.root / "replicas"))
+        self.volumes, self.replicas = self.places
+        fails_over = options["simulated_replication"] and settings.backend_slots == 1
+        self.target: str | None = options["simulated_target"] if fails_over else None
         self.unmanaged = Store(self.root / "unmanaged")
         self.images = self.root / "images"
         self.pools: list[str] = options["pool_name"] or [settings.name]
@@ -87,6 +94,7 @@ class SimulatedDriver:
         self.capabilities = Capabilities(
             clone_image=options["simulated_clone_image"],
             replication=options["simulated_replication"],
+            failover=self.target is not None,
             online_extend=True,
             multiattach=True,
             shared=True,
@@ -314,11 +322,28 @@ class SimulatedDriver:
             self.replicas.building(volume.storage_name, record) as target,
         ):
             target.copy_from(content)
+        if self.target:
+            self._replicate_snapshots(volume)
         return {"replication_status": "enabled", "replicated_at": now}
+
+    def _replicate_snapshots(self, volume: Volume) -> None:
+        """They never change, so that what is there already is right."""
+        here, there = (self._snapshots_of(volume, store) for store in (self.volumes, self.replicas))
+        for name in here.keys() - there.keys():
+            with self.volumes.open(name) as content, self.replicas.building(name, here[name]) as target:
+                target.copy_from(content)
+        for name in there.keys() - here.keys():
+            self.replicas.delete(name)
+
+    def _snapshots_of(self, volume: Volume, store: Store) -> dict[str, Record]:
+        found = ((name, store.find(name)) for name in store.names() if name.startswith("snapshot-"))
+        return {name: record for name, record in found if record and record.made_of == f"volume:{volume.id}"}
 
     @verb
     def delete_replica(self, volume: Volume) -> None:
         """Needs no volume: it may be gone already."""
+        for name in self._snapshots_of(volume, self.replicas):
+            self.replicas.delete(name)
         self.replicas.delete(volume.storage_name)
 
     @verb
@@ -328,6 +353,26 @@ class SimulatedDriver:
         """Reads nothing of the source itself, which may be lost."""
         self._require_replication()
         return self._make_of(volume, f"replica:{source.id}", self.replicas.open(source.storage_name), rewrite)
+
+    # Optional: the other place (contract.FailsOver) -------------------------------------------------------------------
+
+    @verb
+    def replication_targets(self) -> list[str]:
+        """One at most."""
+        return [self.target] if self.target else []
+
+    @verb
+    def use_backend(self, backend_id: str | None) -> None:
+        """A replica is an object like a volume, so the two directories change their parts."""
+        if backend_id is not None and backend_id not in self.replication_targets():
+            raise InvalidReplicationTarget(f"Backend {self.settings.name} has no replication target {backend_id}.")
+        self.volumes, self.replicas = self.places if backend_id is None else reversed(self.places)
+
+    @verb
+    def promote_replica(self, volume: Volume) -> ModelUpdate:
+        """It is one already."""
+        self.volumes.get(volume.storage_name)
+        return self._model_update()
 
     # Optional: what belongs to nobody (contract.Manages) ---------------------------------------------------------------
 
@@ -417,8 +462,8 @@ class SimulatedDriver:
 
     @verb
     def list_replicas(self) -> Iterator[str]:
-        """What lies in the directory of replicas."""
-        return iter(self.replicas.objects())
+        """What lies at the other place; snapshots that were left there are of the volumes."""
+        return (name for name in self.replicas.objects() if name.startswith("volume-"))
 
     # Shared by the verbs -----------------------------------------------------------------------------------------------
 
@@ -485,6 +530,8 @@ class SimulatedDriver:
                 "multiattach": self.capabilities.multiattach,
                 "online_extend_support": self.capabilities.online_extend,
                 "replication_enabled": self.capabilities.replication,
+                "replication_targets": [self.target] if self.target else [],
+                "replication_count": 1 if self.target else 0,
                 "group_replication_enabled": self.capabilities.replication,
                 "consistent_group_snapshot_enabled": (
                     self.capabilities.consistent_group_snapshots and self.settings.backend_slots == 1

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from breezeblock.config import Settings
 from breezeblock.context import RequestContext, admin_context
-from breezeblock.db import operations, volumes
+from breezeblock.db import operations, services, volumes
 from breezeblock.db.connect import Database
 from breezeblock.drivers.contract import Driver
 from breezeblock.drivers.registry import open_driver
@@ -99,5 +99,7 @@ class Hands:
             own = next((one for one in self._settings.backends if one.backend == backend), None)
             if own is None:
                 raise NotFound(f"The backend {backend} is not enabled in this configuration.")
-            self._drivers[backend] = open_driver(own)
+            with self._database.read() as connection:
+                active = services.active_backend_id(connection, backend)
+            self._drivers[backend] = open_driver(own, active)
         return self._drivers[backend]

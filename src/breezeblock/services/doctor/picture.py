@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from breezeblock.config import Settings
-from breezeblock.db import survey
+from breezeblock.db import services, survey
 from breezeblock.db.connect import Database
 from breezeblock.db.survey import Survey
 from breezeblock.flows.backup_bases import moment_id
@@ -43,7 +43,9 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 def take(settings: Settings, database: Database) -> Picture:
     """Look at everything. Changes nothing."""
     began = clock.now()
-    storages = {own.backend: look_at_storage(own) for own in settings.backends}
+    with database.read() as connection:
+        active = {own.backend: services.active_backend_id(connection, own.backend) for own in settings.backends}
+    storages = {own.backend: look_at_storage(own, active[own.backend]) for own in settings.backends}
     stored = look_at_backups(settings)
     keys = look_at_keys(settings)
     before = look_at_images(settings)

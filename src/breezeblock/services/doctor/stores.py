@@ -11,7 +11,7 @@ import msgspec
 
 from breezeblock.config import BackendSettings, Settings
 from breezeblock.drivers.contract import AdoptsImages, Examinable, Hydrates
-from breezeblock.drivers.registry import make_driver
+from breezeblock.drivers.registry import make_driver, use_backend
 from breezeblock.encryption.open import open_keys
 from breezeblock.errors import BackendNotFound, BackendTransient, BreezeblockError
 from breezeblock.images import files
@@ -44,10 +44,14 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     """Why it could not be looked at; then nothing is known of it."""
 
 
-def look_at_storage(own: BackendSettings) -> Storage:
-    """What a backend's storage has at this moment."""
+def look_at_storage(own: BackendSettings, active_backend_id: str | None) -> Storage:
+    """What a backend has at this moment, at its storage or at the replication target that it is failed over to.
+
+    Then it is not looked at what its own storage has: that may be gone, and is put right by the failback.
+    """
     try:
         driver = make_driver(own)
+        use_backend(driver, own, active_backend_id)
         listed = set(driver.list_objects())
         complete = frozenset(name for name in listed if not name.endswith(UNFINISHED))
         found = Storage(backend=own.backend, objects=complete, unfinished=_without_mark(listed - complete))
@@ -63,7 +67,7 @@ def look_at_storage(own: BackendSettings) -> Storage:
             sizes=_sizes(driver, complete),
             exports=exports,
             silence=silence,
-            replicas=_without_mark(driver.list_replicas()),
+            replicas=None if active_backend_id else _without_mark(driver.list_replicas()),
         )
     except (BreezeblockError, OSError) as error:
         return Storage(backend=own.backend, problem=str(error))
