@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -13,10 +14,10 @@ from tests.ceph import Ceph
 pytestmark = pytest.mark.real
 
 
-class TestRbd(DriverConformance):
-    """Clones of the second format."""
+class RbdStorage:
+    """The pool `volumes`, empty before and after."""
 
-    kill_places = 1
+    options: ClassVar[dict[str, str]] = {}
 
     @pytest.fixture
     def storage(self, ceph: Ceph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
@@ -32,10 +33,15 @@ class TestRbd(DriverConformance):
         assert ceph.images("volumes") == []
 
     def open_driver(self, directory: Path) -> Driver:
-        return open_driver(
-            settings_for("rbd", directory, rbd_pool="volumes", rbd_user="cinder", rbd_ceph_conf=str(self.ceph.conf))
-        )
+        told = {"rbd_pool": "volumes", "rbd_user": "cinder", "rbd_ceph_conf": str(self.ceph.conf), **self.options}
+        return open_driver(settings_for("rbd", directory, **told))
 
     def close_driver(self, driver: Driver) -> None:
         assert isinstance(driver, RbdDriver)
         driver.close()
+
+
+class TestRbd(RbdStorage, DriverConformance):
+    """Clones of the second format."""
+
+    kill_places = 1

@@ -156,6 +156,14 @@ def test_a_whole_life(ceph: Ceph, tmp_path: Path) -> None:
             "POST", f"/volumes/{moved}/action", {"os-retype": {"new_type": "ceph", "migration_policy": "on-demand"}}
         )
         until(lambda: f"volume-{moved}" in ceph.images("volumes") and show(running, moved)["status"] == "available")
+        write(ceph, f"volumes/volume-{moved}", 0x33)
+        running.client.call(
+            "POST", f"/volumes/{moved}/action", {"os-retype": {"new_type": "plain", "migration_policy": "on-demand"}}
+        )
+        until(lambda: f"volume-{moved}" not in ceph.images("volumes") and show(running, moved)["status"] == "available")
+        subprocess.run(["qemu-io", "-f", "raw", "-c", "read -P 0x33 0 64k", connect(running, moved)], check=True)
+        subprocess.run(["qemu-io", "-f", "raw", "-c", "write -P 0x44 0 64k", connect(running, copy)], check=True)
+        holds(ceph, f"volumes/volume-{copy}", 0x44)
 
         connection = attach(running, volume_id)
         assert connection["driver_volume_type"] == "rbd"
@@ -231,6 +239,12 @@ def attach(running: Service, volume_id: str) -> dict[str, Any]:
 
     until(told)
     return info
+
+
+def connect(running: Service, volume_id: str) -> str:
+    """The URI that `breezeblock connect` prints."""
+    command: list[str | Path] = [BREEZEBLOCK, "connect", volume_id, "--data-dir", running.data_dir]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def uri(ceph: Ceph, name: str) -> str:

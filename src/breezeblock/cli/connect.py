@@ -21,7 +21,8 @@ def command(volume: str, data_dir: Path, as_json: bool) -> None:
     listed = client.call("GET", f"/attachments/detail?volume_id={volume_id}&all_tenants=1")["attachments"]
     attachment = next((one for one in listed if one["connection_info"].get("uri")), None)
     if attachment is None:
-        body = {"attachment": {"volume_uuid": volume_id, "connector": {"host": host_name(), "ip": "127.0.0.1"}}}
+        connector = {"host": host_name(), "ip": "127.0.0.1", "driver_volume_type": "nbd"}
+        body = {"attachment": {"volume_uuid": volume_id, "connector": connector}}
         attachment = client.call("POST", "/attachments", body)["attachment"]
         client.call("POST", f"/attachments/{attachment['id']}/action", {"os-complete": {}})
     info = attachment["connection_info"]

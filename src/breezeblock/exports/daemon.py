@@ -20,8 +20,17 @@ from typing import Any
 import msgspec
 
 from breezeblock import commands
-from breezeblock.errors import BackendNotFound, BackendTransient, DriverError
-from breezeblock.exports.disk import DiskFile, RemoteDisk, block_device, file_node, remote_device, reopened
+from breezeblock.errors import BackendNotFound, BackendTransient, ConfigError, DriverError
+from breezeblock.exports.disk import (
+    CephImage,
+    DiskFile,
+    RemoteDisk,
+    block_device,
+    ceph_device,
+    file_node,
+    remote_device,
+    reopened,
+)
 from breezeblock.exports.patience import Patience
 from breezeblock.exports.qmp import DaemonGone, QmpClient
 
@@ -97,7 +106,7 @@ class ExportDaemon:
         with self._session() as qmp:
             return sorted(name for name, export in _exports(qmp).items() if not export["shutting-down"])
 
-    def export(self, name: str, disk: DiskFile, writable: bool) -> None:
+    def export(self, name: str, disk: DiskFile | CephImage, writable: bool) -> None:
         """Export `disk` as `name`; already exported is done."""
         with self._lock:
             if self._pidfd is None and not self._over:
@@ -108,9 +117,8 @@ class ExportDaemon:
                 with self._new_nodes(qmp, digest_of(name)):
                     top = None
                     chain = disk.chain()
-                    bottom = chain[0]
                     # what will be replaced leaves the first number to what takes its place
-                    for number, file in enumerate(chain, start=int(isinstance(bottom, RemoteDisk) or bottom.passing)):
+                    for number, file in enumerate(chain, start=int(_is_replaced(chain[0]))):
                         node = Node(digest_of(name), number).name
                         access = writable and file is disk
                         _add(qmp, file, node, top, writable=access)
@@ -174,8 +182,13 @@ class ExportDaemon:
             qmp.execute("blockdev-reopen", options=[reopened(above.name, after.name, writable=writable)])
             qmp.execute("blockdev-del", node_name=before.name)
 
+    def serves(self, name: str) -> bool:
+        """Whether `name` is exported here."""
+        with self._session() as qmp:
+            return name in _exports(qmp)
+
     def active_path(self, name: str) -> Path | None:
-        """The file that the export writes to now; None if `name` is not exported here."""
+        """The file that the export writes to now; None if `name` is not exported here, or is no file."""
         with self._session() as qmp:
             export = _exports(qmp).get(name)
             return _path_of(qmp, _node(export["node-name"])) if export else None
@@ -283,9 +296,24 @@ class ExportDaemon:
                 qmp.execute("blockdev-del", node_name=node.name)
 
 
-def _add(qmp: QmpClient, disk: DiskFile | RemoteDisk, node: str, backing: str | None, *, writable: bool) -> None:
+def _is_replaced(disk: DiskFile | RemoteDisk | CephImage) -> bool:
+    return isinstance(disk, RemoteDisk) or (isinstance(disk, DiskFile) and disk.passing)
+
+
+def _add(
+    qmp: QmpClient, disk: DiskFile | RemoteDisk | CephImage, node: str, backing: str | None, *, writable: bool
+) -> None:
     if isinstance(disk, RemoteDisk):
         qmp.execute("blockdev-add", **remote_device(disk, node=node))
+    elif isinstance(disk, CephImage):
+        try:
+            qmp.execute("blockdev-add", **ceph_device(disk, node=node, writable=writable))
+        except DriverError as error:
+            if "Unknown driver" in error.message:
+                raise ConfigError(
+                    "QEMU cannot open images in Ceph here; what it needs is in the Debian package qemu-block-extra."
+                ) from error
+            raise
     else:
         qmp.execute("blockdev-add", **block_device(disk, node=node, backing=backing, writable=writable))
 
@@ -310,8 +338,10 @@ def _info(qmp: QmpClient, name: str) -> dict[str, Any]:
     return next(info for info in infos if info["node-name"] == name)
 
 
-def _path_of(qmp: QmpClient, node: Node) -> Path:
-    return Path(_info(qmp, file_node(node.name))["file"])
+def _path_of(qmp: QmpClient, node: Node) -> Path | None:
+    """The file of a node; None for an image in Ceph."""
+    info = _info(qmp, file_node(node.name))
+    return Path(info["file"]) if info["drv"] == "file" else None
 
 
 def _is_passing(qmp: QmpClient, node: Node, path: Path | None) -> bool:

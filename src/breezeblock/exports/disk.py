@@ -1,4 +1,4 @@
-"""What a daemon opens: files with their formats and backing files said outright, so that QEMU guesses nothing."""
+"""What a daemon opens: files with their formats and backing files said outright, so that QEMU guesses nothing, and images in Ceph."""
 
 from pathlib import Path
 from typing import Any, Literal, Optional
@@ -43,6 +43,39 @@ class DiskFile(msgspec.Struct, frozen=True):
         if isinstance(self.backing, RemoteDisk):
             return [self.backing, self]
         return [*(self.backing.chain() if self.backing else []), self]
+
+
+class CephImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image in a pool of Ceph. QEMU finds the key of `user` in the keyring that `conf` names, and is told none."""
+
+    pool: str
+    image: str
+    conf: str = ""
+    """Path of the configuration; where Ceph looks for it if empty."""
+    user: str | None = None
+    shared: bool = False
+    """Whether others write to it meanwhile, so that nothing of it may be kept in memory."""
+
+    def chain(self) -> list["CephImage"]:
+        """Itself: what it is a clone of is Ceph's business."""
+        return [self]
+
+
+def ceph_device(disk: CephImage, *, node: str, writable: bool) -> dict[str, Any]:
+    """The arguments of `blockdev-add` for an image in Ceph, as `node`."""
+    access = {
+        "read-only": not writable,
+        "discard": "unmap" if writable else "ignore",
+        "cache": {"direct": disk.shared, "no-flush": False},
+    }
+    where = {"pool": disk.pool, "image": disk.image, "conf": disk.conf, "user": disk.user}
+    image = {
+        "driver": "rbd",
+        "node-name": file_node(node),
+        **{key: told for key, told in where.items() if told},
+        **access,
+    }
+    return {"driver": "raw", "node-name": node, "detect-zeroes": "off", "file": image, **access}
 
 
 def remote_device(disk: RemoteDisk, *, node: str) -> dict[str, Any]:

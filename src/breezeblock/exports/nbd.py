@@ -1,4 +1,4 @@
-"""Files exported over NBD on Unix sockets, by daemons that a restart of the service does not touch.
+"""Files and images in Ceph exported over NBD on Unix sockets, by daemons that a restart of the service does not touch.
 
 A few exports share a daemon, so that a crash cuts few clients. An export's URI stays the same for as long as its name
 does, whichever daemon serves it: it names a symbolic link that points to that daemon's socket. A client which is able
@@ -19,11 +19,11 @@ from urllib.parse import quote
 from breezeblock import killpoints
 from breezeblock.errors import BackendNotFound, BackendTransient, BreezeblockError, ConfigError, InvalidInput
 from breezeblock.exports.daemon import SUFFIXES, ExportDaemon, digest_of
-from breezeblock.exports.disk import DiskFile, RemoteDisk
+from breezeblock.exports.disk import CephImage, DiskFile, RemoteDisk
 from breezeblock.exports.patience import Patience
 from breezeblock.exports.qmp import DaemonGone
 
-__all__ = ["DiskFile", "NbdExports", "RemoteDisk"]
+__all__ = ["CephImage", "DiskFile", "NbdExports", "RemoteDisk"]
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class NbdExports:
         self._patience: dict[str, Patience] = {}
         self._adopting = threading.Lock()
 
-    def export(self, name: str, disk: DiskFile, writable: bool = True) -> str:
+    def export(self, name: str, disk: DiskFile | CephImage, writable: bool = True) -> str:
         """Export `disk` under `name` and return its URI, which qemu-img, nbdinfo and their like open.
 
         Already exported is done, whatever `disk` says. Raises `BackendInUse` if another process holds the file,
@@ -93,7 +93,7 @@ class NbdExports:
 
     def uri(self, name: str) -> str | None:
         """The URI of an export; None if it is not exported."""
-        return self._uri(name) if self.active_path(name) else None
+        return self._uri(name) if self._ask(name, lambda daemon: daemon.serves(name)) else None
 
     def withdraw(self, name: str, force: bool = False) -> None:
         """End an export and put on stable storage what was written to it; gone is done.

@@ -36,7 +36,7 @@ def stage_of(flow: Flow) -> str:
 
 def connector_of(flow: Flow) -> dict[str, Any]:
     """What the target's worker is to the source: a host that reads."""
-    return {"host": f"migration-{flow.id}", "ip": "127.0.0.1", "mode": "ro"}
+    return {"host": f"migration-{flow.id}", "ip": "127.0.0.1", "mode": "ro", "driver_volume_type": "nbd"}
 
 
 def leave(flow: Flow, volume: Volume, pool: Pool, **changes: Any) -> None:

@@ -3,18 +3,23 @@
 import os
 import socket
 import struct
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from breezeblock.drivers.conformance.storage import Content
+from breezeblock import commands
+from breezeblock.drivers.conformance.storage import Content, ceph_uri
 from breezeblock.drivers.contract import ConnectionInfo
 from breezeblock.exports.client import MOST_BYTES, NbdConnection
 
 _READ, _WRITE, _FLUSH, _DISCONNECT = 0, 1, 3, 2
+_START_SECONDS = 60.0
 
 
 class Client(Protocol):
@@ -81,11 +86,11 @@ def open_through(connection: ConnectionInfo) -> Iterator[Client]:
     uri = urlsplit(str(data.get("uri", "")))
     path = data.get("device_path")
     if uri.scheme == "nbd+unix":
-        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as there:
-            there.connect(parse_qs(uri.query)["socket"][0])
-            client = NbdClient(there, uri.path.removeprefix("/"))
+        with _open_export(parse_qs(uri.query)["socket"][0], uri.path.removeprefix("/")) as client:
             yield client
-            client.hang_up()
+    elif connection["driver_volume_type"] == "rbd":
+        with _open_in_ceph(ceph_uri(connection)) as client:
+            yield client
     elif isinstance(path, str):
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -94,3 +99,33 @@ def open_through(connection: ConnectionInfo) -> Iterator[Client]:
             os.close(fd)
     else:
         pytest.skip(f"A connection of type {connection['driver_volume_type']} cannot be opened here.")
+
+
+@contextmanager
+def _open_export(path: str, export: str) -> Iterator[NbdClient]:
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as there:
+        there.connect(path)
+        client = NbdClient(there, export)
+        yield client
+        client.hang_up()
+
+
+@contextmanager
+def _open_in_ceph(uri: str) -> Iterator[NbdClient]:
+    """A qemu-nbd that has the image open as a guest's QEMU does whose disk several share: with no cache of its own."""
+    with tempfile.TemporaryDirectory(prefix="ceph-client-", dir="/tmp") as directory:
+        path = Path(directory, "nbd")
+        program = commands.find("qemu-nbd", "qemu-utils")
+        argv = [program, "--socket", str(path), "--format", "raw", "--cache", "none", "--export-name", "volume", uri]
+        process = commands.start_beside(argv, ())
+        try:
+            deadline = time.monotonic() + _START_SECONDS
+            while not path.is_socket():
+                assert process.poll() is None, f"qemu-nbd cannot open {uri}; its reason is in what the test printed."
+                assert time.monotonic() < deadline, f"qemu-nbd does not serve {uri}."
+                time.sleep(0.02)
+            with _open_export(str(path), "volume") as client:
+                yield client
+        finally:
+            process.terminate()  # in good order: who is killed stays a watcher of the image for a while
+            process.wait(_START_SECONDS)

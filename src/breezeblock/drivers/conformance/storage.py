@@ -262,8 +262,7 @@ def write_through(connection: ConnectionInfo, content: Content) -> None:
     uri = next((value for key in ("uri", "url") if isinstance(value := data.get(key), str)), "")
     path = data.get("device_path")
     if connection["driver_volume_type"] == "rbd":
-        # as on a host whose ceph.conf and keyring lie where Ceph looks for them, or CEPH_CONF says
-        uri = f"rbd:{data['name']}:id={data['auth_username']}:conf={os.environ.get('CEPH_CONF', '/etc/ceph/ceph.conf')}"
+        uri = ceph_uri(connection)
     if uri.startswith(("nbd", "rbd:")):
         for offset, written in content.items():
             _qemu_write(uri, offset, written)
@@ -277,6 +276,12 @@ def write_through(connection: ConnectionInfo, content: Content) -> None:
             os.close(fd)
     else:
         pytest.skip(f"A connection of type {connection['driver_volume_type']} cannot be opened here.")
+
+
+def ceph_uri(connection: ConnectionInfo) -> str:
+    """As QEMU opens it on a host whose ceph.conf and keyring lie where Ceph looks for them, or CEPH_CONF says."""
+    data, conf = connection["data"], os.environ.get("CEPH_CONF", "/etc/ceph/ceph.conf")
+    return f"rbd:{data['name']}:id={data['auth_username']}:conf={conf}"
 
 
 def _qemu_write(uri: str, offset: int, written: bytes) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from oslo_config import cfg
@@ -45,6 +44,7 @@ from breezeblock.drivers.directory.store import Record, Store
 from breezeblock.drivers.held import Held
 from breezeblock.errors import BackendInUse, ConfigError, NotSupportedByBackend
 from breezeblock.exports import listing
+from breezeblock.exports.connection import connection_of, is_writable
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.model.image import Image
 from breezeblock.model.pool import Pool
@@ -392,15 +392,7 @@ class DirectoryDriver:
             connected = self._lineage.current(volume.storage_name).connected
             self._note_connected(volume, dict.fromkeys((*connected, who_connects(connector))))
             uri = self._export(volume)
-        parts = urlsplit(uri)
-        data = {
-            "uri": uri,
-            "socket": parse_qs(parts.query).get("socket", [None])[0],
-            "export": parts.path.removeprefix("/"),
-            "access_mode": "rw" if _is_writable(volume) else "ro",
-            "volume_id": volume.id,
-        }
-        return {"driver_volume_type": "nbd", "data": data}
+        return connection_of(uri, volume)
 
     def terminate_connection(self, volume: Volume, connector: Connector | None) -> None:
         """Withdraw the export with the last connector; clients that are still on are cut."""
@@ -428,9 +420,9 @@ class DirectoryDriver:
         exported = self._exporting.is_exported(name)
         record = self._lineage.current(name)
         if record.hydrating is not None:
-            return self._exporting.export(name, self._hydration.disk(record), _is_writable(volume))
+            return self._exporting.export(name, self._hydration.disk(record), is_writable(volume))
         links = self._lineage.links(name) if exported else self._lineage.ready_to_export(name)
-        return self._exporting.export(name, disk_file(links), _is_writable(volume))
+        return self._exporting.export(name, disk_file(links), is_writable(volume))
 
     def _refuse_exported(self, name: str) -> None:
         if self._exporting.is_exported(name):
@@ -536,8 +528,3 @@ class DirectoryDriver:
             self._store.home(name)
         with self._held.hold(*names), durable.storage_errors(what):
             yield
-
-
-def _is_writable(volume: Volume) -> bool:
-    """Cinder notes a read-only volume in its admin metadata."""
-    return volume.admin_metadata.get("readonly", "").lower() != "true"

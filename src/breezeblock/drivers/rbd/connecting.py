@@ -11,6 +11,9 @@ from breezeblock.drivers.rbd.cluster import Cluster
 from breezeblock.errors import ConfigError
 from breezeblock.model.volume import Volume
 
+EXPORTED = ".nbd"
+"""How the key of a host ends that was told of an export."""
+
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     """What hosts are told beside the name of a volume."""
@@ -36,9 +39,29 @@ class Connections:
 
     def remove(self, name: str, connector: Connector | None) -> None:
         """Forget a connection, or all of a volume; none is done."""
-        keys = [_key(name, connector)] if connector is not None else self._of(name)
+        keys = self.keys_of(name, connector)
         if keys:
-            self._cluster.call("remove_connections", keys)
+            self._cluster.call("remove_connections", sorted(keys))
+
+    def keys_of(self, name: str, connector: Connector | None) -> set[str]:
+        """What one host is noted by, or all that there are."""
+        if connector is None:
+            return set(self._of(name))
+        key = _key(name, connector)
+        return {key, key + EXPORTED}
+
+    def add_exported(self, name: str, connector: Connector, address: str) -> None:
+        """Note a host that opens the volume over NBD, and the address of who serves it."""
+        self._cluster.call("add_connection", _key(name, connector) + EXPORTED, address)
+
+    def exported(self, name: str) -> dict[str, str]:
+        """The keys of all hosts that were told of an export, each with the address of who serves it, "" if not known."""
+        return {key: address for key, address in self._of(name).items() if key.endswith(EXPORTED)}
+
+    def note_exporter(self, name: str, address: str) -> None:
+        """Write down who serves a volume now."""
+        for key in self.exported(name):
+            self._cluster.call("add_connection", key, address)
 
     def restore(self, name: str) -> None:
         """A volume that an attachment is for has a connection, whatever became of what was noted."""
@@ -53,8 +76,8 @@ class Connections:
         """The names of all volumes that anybody may have open."""
         yield from sorted({key.partition("/")[0] for key in self._cluster.call("connections", "")})
 
-    def _of(self, name: str) -> list[str]:
-        keys: list[str] = self._cluster.call("connections", f"{name}/")
+    def _of(self, name: str) -> dict[str, str]:
+        keys: dict[str, str] = self._cluster.call("connections", f"{name}/")
         return keys
 
     def _info(self, volume: Volume) -> ConnectionInfo:

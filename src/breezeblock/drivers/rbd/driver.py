@@ -27,6 +27,7 @@ from breezeblock.drivers.rbd import capacity, images, managing, names
 from breezeblock.drivers.rbd.cluster import Cluster
 from breezeblock.drivers.rbd.connecting import Connections, Credentials
 from breezeblock.drivers.rbd.content import ImageSource, ImageTarget, rewrite_beginning
+from breezeblock.drivers.rbd.exporting import Exporting
 from breezeblock.drivers.rbd.store import Info, Record, Store
 from breezeblock.drivers.rbd.wire import Access
 from breezeblock.errors import BackendInUse, BackendNotFound, NotSupportedByBackend
@@ -46,6 +47,11 @@ OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt(
         "rbd_keyring_conf",
         help="Path of a keyring that is told to every host which opens a volume; none by default, since users can read it.",
+    ),
+    cfg.ListOpt(
+        "rbd_nbd_hosts",
+        default=[],
+        help="Hosts without Ceph on this machine, as connectors call them: they get an NBD export, like any that asks for one.",
     ),
     cfg.StrOpt("rbd_secret_uuid", help="UUID of the libvirt secret that hosts have the cephx key in."),
     cfg.BoolOpt(
@@ -121,6 +127,8 @@ class RbdDriver:
             keyring_path=options["rbd_keyring_conf"],
         )
         self._connections = Connections(self._cluster, credentials)
+        run_dir = settings.data_dir / "run" / "nbd" / settings.name
+        self._exporting = Exporting(run_dir, self._cluster, access, self._connections, options["rbd_nbd_hosts"])
         self._held = Held()
         self._seen: dict[str, str] = {}
         self.capabilities = Capabilities(
@@ -132,7 +140,8 @@ class RbdDriver:
         )
 
     def close(self) -> None:
-        """End the connection to the cluster."""
+        """End the connection to the cluster; export daemons go on serving."""
+        self._exporting.close()
         self._cluster.close()
 
     # setup and capacity
@@ -167,9 +176,14 @@ class RbdDriver:
             self._store.delete(volume.storage_name)
 
     def extend_volume(self, volume: Volume, new_size: int) -> None:
-        """Grow the image under whoever has it open."""
+        """Grow the image under whoever has it open; a client over NBD is cut for the moment, and connects again."""
         with self._doing(volume):
-            self._cluster.call("resize", self._store.get(volume.storage_name).name, new_size * GIB)
+            image = self._store.get(volume.storage_name)
+            if image.size >= new_size * GIB:
+                self._exporting.ensure(volume)  # whoever grew it may have died before that
+                return
+            with self._exporting.cut(volume):
+                self._cluster.call("resize", image.name, new_size * GIB)
 
     # snapshots and clones
 
@@ -388,21 +402,25 @@ class RbdDriver:
     # connections
 
     def initialize_connection(self, volume: Volume, connector: Connector) -> ConnectionInfo:
-        """Say how the image is opened, and note who was told."""
+        """Say how the image is opened, and note who was told; a host without Ceph gets an export."""
         with self._doing(volume):
             self._store.get(volume.storage_name)
+            if self._exporting.is_for(connector):
+                return self._exporting.connect(volume, connector)
             return self._connections.add(volume, connector)
 
     def terminate_connection(self, volume: Volume, connector: Connector | None) -> None:
         """Forget who was told."""
         with self._doing(volume):
+            self._exporting.leave(volume.storage_name, connector)
             self._connections.remove(volume.storage_name, connector)
 
     def ensure_export(self, volume: Volume) -> None:
-        """Ceph serves its images always; what is noted may have been lost."""
+        """Ceph serves its images always; what is noted may have been lost, and an export daemon may have died."""
         with self._doing(volume):
             self._store.get(volume.storage_name)
             self._connections.restore(volume.storage_name)
+            self._exporting.ensure(volume)
 
     def _refuse_exported(self, name: str) -> None:
         if self._connections.any_of(name):

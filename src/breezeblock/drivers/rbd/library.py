@@ -23,7 +23,8 @@ RECORD = "breezeblock"
 """The metadata key of an image that holds its `store.Record`."""
 
 CONNECTIONS = "breezeblock.connections"
-"""The object whose omap has a key for each connection: VOLUME/CONNECTOR."""
+"""The object whose omap has a key for each connection: VOLUME/CONNECTOR, for one by NBD VOLUME/CONNECTOR.nbd with the
+address of who serves it."""
 
 SCANNERS = 8
 BUSY_TRIES = 100
@@ -137,6 +138,11 @@ class Library:
         if code:
             raise OSError(abs(code), f"{command['prefix']}: {problem}")
         return json.loads(told)
+
+    def shut_out(self, addresses: list[str]) -> None:
+        """Let clients that died write nothing any more, nor watch."""
+        for address in addresses:
+            self._cluster.blocklist_add(address)
 
     # what there is
 
@@ -337,10 +343,10 @@ class Library:
 
     # connections
 
-    def add_connection(self, key: str) -> None:
+    def add_connection(self, key: str, value: str = "") -> None:
         """Write down a connection."""
         with self._rados.WriteOpCtx() as operation:
-            self._io.set_omap(operation, (key,), (b"",))
+            self._io.set_omap(operation, (key,), (value.encode(),))
             self._io.operate_write_op(operation, CONNECTIONS)
 
     def remove_connections(self, keys: list[str]) -> None:
@@ -349,21 +355,22 @@ class Library:
             self._io.remove_omap_keys(operation, tuple(keys))
             self._io.operate_write_op(operation, CONNECTIONS)
 
-    def connections(self, prefix: str) -> list[str]:
-        """The keys of all connections that begin so."""
-        found: list[str] = []
+    def connections(self, prefix: str) -> dict[str, str]:
+        """The keys of all connections that begin so, and what is noted with each."""
+        found: dict[str, str] = {}
+        after = ""
         while True:
             with self._rados.ReadOpCtx() as operation:
-                after = found[-1] if found else ""
                 pairs, _ = self._io.get_omap_vals(operation, after, prefix, LISTED)
                 try:
                     self._io.operate_read_op(operation, CONNECTIONS)
                 except self._rados.ObjectNotFound:
                     return found
-                page = [key for key, _ in pairs]
-            found += page
+                page = {key: bytes(value or b"").decode() for key, value in pairs}
+            found |= page
             if len(page) < LISTED:
                 return found
+            after = max(page)
 
     # names that a death left behind
 
