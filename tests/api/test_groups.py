@@ -408,7 +408,7 @@ def test_consistency_groups_as_old_clients_know_them(live):
     body = {"consistencygroup": {"name": "renamed", "remove_volumes": one}}
     assert live.put(f"/v3/consistencygroups/{cg}/update", body).status_code == 202
     assert shown(live, "consistencygroups", cg)["name"] == "renamed"
-    assert live.put(f"/v3/consistencygroups/{cg}/update", {"consistencygroup": {"add_volumes": one}}).status_code == 202
+    assert live.put(f"/v3/consistencygroups/{cg}", {"consistencygroup": {"add_volumes": one}}).status_code == 202
     assert live.delete(f"/v3/cgsnapshots/{taken}").status_code == 202
     live.cloud.settled(taken)
     assert live.get(f"/v3/cgsnapshots/{taken}").status_code == 404
@@ -468,6 +468,7 @@ def test_another_project_finds_nothing(live, api_as):
         ("DELETE", f"/v3/group_snapshots/{taken}", None),
         ("GET", f"/v3/consistencygroups/{group_id}", None),
         ("PUT", f"/v3/consistencygroups/{group_id}/update", {"consistencygroup": {"name": "n"}}),
+        ("PUT", f"/v3/consistencygroups/{group_id}", {"consistencygroup": {"name": "n"}}),
         ("POST", f"/v3/consistencygroups/{group_id}/delete", {"consistencygroup": {"force": True}}),
         ("POST", "/v3/consistencygroups/create_from_src", {"consistencygroup-from-src": {"source_cgid": group_id}}),
         ("POST", "/v3/cgsnapshots", {"cgsnapshot": {"consistencygroup_id": group_id}}),

@@ -95,7 +95,7 @@ def details(call: Call) -> view.ConsistencyGroupDetails:
 
 
 def update(call: Call) -> None:
-    """PUT /consistencygroups/{id}/update."""
+    """PUT /consistencygroups/{id}/update, and without the last word, as clients ask."""
     body: ConsistencyGroupUpdate = call.body.content
     adding, removing = group_handlers.ids(body.add_volumes), group_handlers.ids(body.remove_volumes)
     named = (body.name, body.description)

@@ -123,13 +123,16 @@ ROUTES: list[Route] = [
     get("/consistencygroups", consistencygroups.summaries, "group:get_all", query=consistencygroups.LISTING),
     get("/consistencygroups/detail", consistencygroups.details, "group:get_all", query=consistencygroups.LISTING),
     get("/consistencygroups/{id}", consistencygroups.show, "group:get"),
-    Route(
-        method="PUT",
-        path="/consistencygroups/{id}/update",
-        handler=consistencygroups.update,
-        policy="group:update",
-        status=202,
-        schema=legacy_schemas.UPDATE,
+    *(
+        Route(
+            method="PUT",
+            path=path,
+            handler=consistencygroups.update,
+            policy="group:update",
+            status=202,
+            schema=legacy_schemas.UPDATE,
+        )
+        for path in ("/consistencygroups/{id}/update", "/consistencygroups/{id}")
     ),
     Route(
         method="POST",
