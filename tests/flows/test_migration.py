@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from breezeblock.db import pools, volumes
+from breezeblock.db import operations, pools, volumes
 from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.drivers.registry import open_driver
 from breezeblock.errors import BackendOutOfSpace, InvalidInput, InvalidState
@@ -74,10 +74,18 @@ class Pair(Cloud):
 
     def at_rest(self):
         """Wait until nothing is left to be run."""
+        self.until(lambda: not self.count("flow_requests"))
+
+    def until(self, holds):
+        """Wait until something is so."""
         deadline = time.monotonic() + 30
-        while self.count("flow_requests"):
+        while not holds():
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+    def operation(self, operation_id):
+        with self.database.read() as connection:
+            return operations.get(connection, operation_id)
 
     def objects(self):
         return [sorted(one.driver.list_objects()) for one in (self.backend, self.other)]
@@ -152,6 +160,31 @@ def test_a_migration_and_back_again(pair):
         moved = pair.volume(volume.id)
         assert (moved.status, moved.migration_status, moved.backend) == ("available", "success", backend.name)
         assert pair.content(driver, moved) == CONTENT
+    assert pair.objects() == [[volume.storage_name], []]
+
+
+def test_the_way_back_waits_until_what_was_there_is_removed(pair, monkeypatch):
+    """Nobody who asks needs to know that: with Cinder, too, another retype is taken as soon as the volume is available."""
+    removed = threading.Event()
+    remove = pair.driver.delete_volume
+
+    def when_let(volume):
+        assert removed.wait(30)
+        remove(volume)
+
+    monkeypatch.setattr(pair.driver, "delete_volume", when_let)
+    volume = pair.filled()
+    retype_volume(pair.database, pair.settings, MEMBER, volume.id, "two", "on-demand")
+    pair.until(lambda: pair.volume(volume.id).status == "available")
+    retype_volume(pair.database, pair.settings, MEMBER, volume.id, "one", "on-demand")
+    back = pair.operations(volume.id)[0]
+    pair.until(lambda: pair.operation(back.id).waits_for is not None)
+    assert pair.operation(back.id).waiting == f"waits for purge_orphan of {volume.id}"
+    assert pair.content(pair.other.driver, pair.volume(volume.id)) == CONTENT
+    removed.set()
+    pair.at_rest()
+    assert pair.operation(back.id).state == "succeeded"
+    assert pair.content(pair.driver, pair.volume(volume.id)) == CONTENT
     assert pair.objects() == [[volume.storage_name], []]
 
 

@@ -343,10 +343,15 @@ def is_under_way(connection: Connection, resource_id: str, kind: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def next_under_way(connection: Connection, kind: str, resource_ids: Collection[str]) -> Operation | None:
-    """One of the operations of this kind on these resources whose flow has still to end, or None."""
+def next_under_way(
+    connection: Connection, kind: str, resource_ids: Collection[str], backend: str | None = None
+) -> Operation | None:
+    """One of the operations of this kind on these resources whose flow has still to end, or None; `backend` (`host@backend`)
+    leaves out those of others."""
     query = sa.select(_operations).join(_requests, _requests.c.id == _operations.c.id)
     query = query.where(_operations.c.resource_id.in_(resource_ids), _operations.c.kind == kind)
+    if backend is not None:
+        query = query.where(_requests.c.slot.startswith(f"{backend}#", autoescape=True))
     row = connection.execute(query.order_by(_operations.c.created_at, _operations.c.id).limit(1)).first()
     return None if row is None else of_row(row)
 

@@ -14,10 +14,10 @@ class MembersFailed(BreezeblockError):
     """A member could not be done, so the whole was not."""
 
 
-def wait_for(flow: Flow, kind: str, resource_ids: Collection[str]) -> None:
-    """Go on when no flow of this kind has still to end for these resources; raises `Parked` until then."""
+def wait_for(flow: Flow, kind: str, resource_ids: Collection[str], backend: str | None = None) -> None:
+    """Go on when no flow of this kind has still to end for these resources (on `backend`); raises `Parked` until then."""
     with flow.backend.database.read() as connection:
-        awaited = operations.next_under_way(connection, kind, resource_ids)
+        awaited = operations.next_under_way(connection, kind, resource_ids, backend)
     if awaited is None:
         return
     with flow.backend.database.begin() as connection:

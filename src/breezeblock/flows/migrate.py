@@ -35,6 +35,7 @@ def migrate_volume(flow: Flow) -> None:
                 raise InvalidState("An attached volume is migrated by its server, and there is no Nova here to do it.")
             pool = choose(flow, volume)
             wait_for_copies(flow, volume.id)
+            migration.wait_for_clearing(flow, volume, pool)
             if flow.arguments["force_host_copy"] or not by_driver(flow, volume, pool):
                 migration.leave(flow, volume, pool)
 

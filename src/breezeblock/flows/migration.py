@@ -15,7 +15,7 @@ from breezeblock import killpoints
 from breezeblock.context import admin_context
 from breezeblock.db import backups, moves, outbox, pools, volumes
 from breezeblock.errors import NotSupportedByBackend
-from breezeblock.flows import backup_bases, encrypting, reconcile, reencryption
+from breezeblock.flows import backup_bases, encrypting, members, reconcile, reencryption
 from breezeblock.flows.connected import open_connected
 from breezeblock.flows.engine import Flow, message_for_user, state_after
 from breezeblock.model.pool import Pool
@@ -37,6 +37,11 @@ def stage_of(flow: Flow) -> str:
 def connector_of(flow: Flow) -> dict[str, Any]:
     """What the target's worker is to the source: a host that reads."""
     return {"host": f"migration-{flow.id}", "ip": "127.0.0.1", "mode": "ro", "driver_volume_type": "nbd"}
+
+
+def wait_for_clearing(flow: Flow, volume: Volume, pool: Pool) -> None:
+    """A volume that was on this backend before may come back when its former content has been removed: it has one name."""
+    members.wait_for(flow, "purge_orphan", [volume.id], pool.backend)
 
 
 def leave(flow: Flow, volume: Volume, pool: Pool, **changes: Any) -> None:

@@ -119,6 +119,7 @@ def elsewhere(flow: Flow, volume: Volume, old: VolumeType | None, new: VolumeTyp
         volumes.update(connection, volume.id, migration_status="starting")
     for answer in placement.answers:
         flow.answer(answer)
+    migration.wait_for_clearing(flow, volume, placement.pool)
     migration.leave(flow, volume, placement.pool, **changes)
 
 

@@ -33,7 +33,6 @@ SETTLED = (None, "deleting", "error", "success")
 """Values of migration_status between two migrations."""
 
 UNREPLICATED = (None, "disabled", "not-capable")
-PURGE = "purge_orphan"
 
 
 def retype_volume(
@@ -169,10 +168,6 @@ def complete_migration(
 def _request(
     connection: Connection, context: RequestContext, verb: str, volume: Volume, settled: dict[str, Any], **told: Any
 ) -> None:
-    if operations.is_under_way(connection, volume.id, PURGE):
-        raise InvalidState(
-            f"Invalid volume: Where volume {volume.id} was before its last migration is still being cleared."
-        )
     operation_id = str(uuid.uuid4())
     outbox.volume_event(connection, f"{verb}.start", volume, operation_id, **told)
     operations.request_flow(
