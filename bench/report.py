@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from bench.crowd import CLIENTS
 from bench.rounds import Results
 from bench.scenarios import Sample
 
@@ -25,6 +26,13 @@ LABELS = {
     "clone_of_image": "clone of a volume from an image",
 }
 """Rows of the table, in order; those of `idle` come below it."""
+
+CROWD_LABELS = {
+    "crowd_list": "list of 1000 volumes in detail",
+    "crowd_show": "one volume",
+    "crowd_post": "raw volume, POST to 202",
+}
+"""Rows of the table of many clients at once, in order."""
 
 
 class Goal(msgspec.Struct, frozen=True):
@@ -63,7 +71,29 @@ def table(results: Results, server: str, peer: str | None, goals: Mapping[str, G
                 row([label, *_figures(ours, theirs, peer is not None), *_judge(goals.get(scenario), ours, theirs)])
             )
     idle = [*_idle(results, server, True), *(_idle(results, peer, False) if peer else [])]
-    return "\n".join([*lines, *(["", *idle] if idle else [])])
+    crowd = _crowd(results, server, peer)
+    return "\n".join([*lines, *(["", *crowd] if crowd else []), *(["", *idle] if idle else [])])
+
+
+def _crowd(results: Results, server: str, peer: str | None) -> list[str]:
+    """The table of many clients at once, where there are figures of them."""
+    names = [server, *([peer] if peer else [])]
+    rows = []
+    for scenario, label in CROWD_LABELS.items():
+        found = [results.median(name, scenario) or Sample() for name in names]
+        if all(sample.per_second is None for sample in found):
+            continue
+        cells = [number(value) for one in found for value in (one.wall_ms, one.p99_ms, one.per_second, one.cpu_ms)]
+        if peer:
+            ours, theirs = found
+            cells += [ratio(theirs.p99_ms, ours.p99_ms), ratio(ours.per_second, theirs.per_second)]
+        rows.append(row([label, *cells]))
+    if not rows:
+        return []
+    head = [cell for name in names for cell in (f"{name} p50 ms", "p99 ms", "requests/s", "CPU ms")]
+    head += ["p99, times less", "times the requests/s"] if peer else []
+    told = f"By {CLIENTS} clients at once, each asking again as soon as it is answered; nothing is tried a second time:"
+    return [told, "", row(["", *head]), row(["---", *["---:"] * len(head)]), *rows]
 
 
 def section(results: Results, server: str, peer: str | None) -> str:

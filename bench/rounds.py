@@ -12,6 +12,9 @@ import msgspec
 
 from bench.scenarios import Sample, Target, run, seed_listing, unseed_listing
 
+LISTING = frozenset({"list", "crowd_list"})
+"""Scenarios that need the volumes to list."""
+
 
 class Subject(Protocol):
     """A server that takes part in the rounds."""
@@ -36,7 +39,7 @@ class Results(msgspec.Struct):
         samples = self.figures.get(server, {}).get(scenario, [])
         if not samples:
             return None
-        fields = ("wall_ms", "p95_ms", "cpu_ms", "memory_mib", "idle_percent")
+        fields = [field for field in Sample.__struct_fields__ if field != "operations"]
         values = {field: [getattr(s, field) for s in samples if getattr(s, field) is not None] for field in fields}
         medians = {field: median(found) for field, found in values.items() if found}
         return Sample(operations=samples[0].operations, **medians)
@@ -55,7 +58,7 @@ def measure(subjects: Sequence[Subject], scenarios: Sequence[str], rounds: int) 
         for subject in subjects:
             target, figures = subject.begin_round()
             targets[subject.name] = target
-            if "list" in scenarios and subject.name not in seeded:
+            if not LISTING.isdisjoint(scenarios) and subject.name not in seeded:
                 say(f"{subject.name}: making the volumes to list")
                 seeded[subject.name] = seed_listing(target)
             _note(results, subject.name, figures)

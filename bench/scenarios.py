@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from bench.client import ApiError, Client
+from bench.crowd import at_once
 from bench.processes import ServerProcesses
 
 LISTED = 1000
@@ -40,6 +41,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """Median over the operations."""
     p95_ms: float | None = None
     """95 of 100 operations took no longer; the longest one of fewer than 20."""
+    p99_ms: float | None = None
+    """99 of 100 operations took no longer."""
+    per_second: float | None = None
+    """Operations that many clients at once had answered in a second."""
     cpu_ms: float | None = None
     """Of the server's processes, for one operation."""
     memory_mib: float | None = None
@@ -62,20 +67,24 @@ class Watch:
         yield
         self._walls.append(time.perf_counter() - started)
 
+    def crowd(self, client: Client, each: int, call: Callable[[Client], object]) -> Sample:
+        """The figures of so many calls by each of many clients at once."""
+        took = at_once(client, each, call)
+        self._walls += took.walls
+        return msgspec.structs.replace(self.sample(), per_second=len(took.walls) / took.seconds)
+
     def sample(self, operations: int | None = None) -> Sample:
         """The figures so far; `operations` where one block held several."""
         count = operations or len(self._walls)
         cpu = None if self._cpu is None else (self._processes.cpu_seconds() - self._cpu) * 1000 / count
         walls = sorted(self._walls)
-        slow = walls[max(0, math.ceil(0.95 * len(walls)) - 1)]
-        return Sample(wall_ms=walls[len(walls) // 2] * 1000, p95_ms=slow * 1000, cpu_ms=cpu, operations=count)
+        p95, p99 = (walls[math.ceil(share * len(walls)) - 1] * 1000 for share in (0.95, 0.99))
+        return Sample(wall_ms=walls[len(walls) // 2] * 1000, p95_ms=p95, p99_ms=p99, cpu_ms=cpu, operations=count)
 
 
 def list_detail(target: Target) -> Sample:
     """GET of 1000 volumes in detail."""
-    listed = len(target.listing.get(f"/volumes/detail?limit={LISTED}")["volumes"])
-    if listed != LISTED:
-        raise ApiError(f"{LISTED} volumes were asked for and {listed} listed.")
+    _require_listed(target)
     watch = Watch(target.processes)
     for _ in range(target.repeat):
         with watch.operation():
@@ -91,6 +100,33 @@ def show(target: Target) -> Sample:
             with watch.operation():
                 target.client.get_bytes(f"/volumes/{volume_id}")
         return watch.sample()
+
+
+def crowd_list(target: Target) -> Sample:
+    """GET of 1000 volumes in detail, by many clients at once."""
+    _require_listed(target)
+    watch = Watch(target.processes)
+    return watch.crowd(
+        target.listing, max(1, target.repeat // 2), lambda client: client.get_bytes(f"/volumes/detail?limit={LISTED}")
+    )
+
+
+def crowd_show(target: Target) -> Sample:
+    """GET of one volume, by many clients at once."""
+    with _volumes(target.client, 1) as (volume_id,):
+        watch = Watch(target.processes)
+        return watch.crowd(target.client, 4 * target.repeat, lambda client: client.get_bytes(f"/volumes/{volume_id}"))
+
+
+def crowd_post(target: Target) -> Sample:
+    """POST of raw volumes until the 202, by many clients at once; processor time says nothing, as of `post`."""
+    made: list[str] = []
+    watch = Watch(ServerProcesses())
+    sample = watch.crowd(target.client, max(1, target.repeat // 2), lambda client: made.append(client.create_volume()))
+    for volume_id in made:
+        target.client.wait_available("volume", volume_id)
+    _delete(target.client, made)
+    return sample
 
 
 def post(target: Target) -> Sample:
@@ -242,6 +278,9 @@ def unseed_listing(target: Target, made: list[str]) -> None:
 SINGLE: dict[str, Callable[[Target], Sample]] = {
     "list": list_detail,
     "show": show,
+    "crowd_list": crowd_list,
+    "crowd_show": crowd_show,
+    "crowd_post": crowd_post,
     "post": post,
     "raw": raw,
     "batch": batch,
@@ -261,6 +300,12 @@ def run(name: str, target: Target) -> dict[str, Sample]:
     if name not in SINGLE:
         raise ApiError(f"There is no scenario {name}; there are {', '.join(NAMES)}.")
     return {name: SINGLE[name](target)}
+
+
+def _require_listed(target: Target) -> None:
+    listed = len(target.listing.get(f"/volumes/detail?limit={LISTED}")["volumes"])
+    if listed != LISTED:
+        raise ApiError(f"{LISTED} volumes were asked for and {listed} listed.")
 
 
 def _make_volumes(target: Target, **source: Any) -> Sample:

@@ -3,11 +3,16 @@
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from bench import cluster_report, page, report
 from bench.__main__ import peer_from
+from bench.client import Client, Endpoint
+from bench.crowd import CLIENTS, at_once
 from bench.gauges import count_syncs, durable_writes
 from bench.processes import ServerProcesses, root_pids
 from bench.rounds import Results
@@ -141,3 +146,47 @@ def test_the_peer_comes_from_the_environment(tmp_path):
     assert (peer.endpoint, peer.pids, peer.name) == ("http://there/v3", ["1", "2"], "Cinder")
     with pytest.raises(SystemExit, match="BENCH_PEER_ENPOINT"):
         peer_from({"BENCH_PEER_ENPOINT": "http://there/v3"}, tmp_path, 10)
+
+
+def test_many_clients_at_once_are_told_with_their_slowest_and_the_rate():
+    ours = {"crowd_show": Sample(wall_ms=10.0, p99_ms=20.0, per_second=600.0, cpu_ms=1.5)}
+    theirs = {"crowd_show": Sample(wall_ms=400.0, p99_ms=900.0, per_second=60.0)}
+    label = report.CROWD_LABELS["crowd_show"]
+    table = report.table(results(ours, theirs), "ours", "theirs")
+    assert row(table, label)[1:] == ["10.0", "20.0", "600", "1.5", "400", "900", "60.0", "", "45.0", "10.0"]
+    assert row(report.table(results(ours, {}), "ours", None), label)[1:] == ["10.0", "20.0", "600", "1.5"]
+    assert label not in report.table(results({}, theirs), "ours", None)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers 500 to what is broken."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(500 if self.path == "/broken" else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+@pytest.fixture
+def served() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_call_of_a_crowd_that_fails_fails_it(served):
+    """None is tried again."""
+    took = at_once(Client(Endpoint(volumes=served)), 2, lambda client: client.get_bytes("/fine"))
+    assert len(took.walls) == 2 * CLIENTS
+    assert 0 < max(took.walls) <= took.seconds
+    with pytest.raises(ExceptionGroup) as failed:
+        at_once(Client(Endpoint(volumes=served)), 1, lambda client: client.get_bytes("/broken"))
+    assert len(failed.value.exceptions) == CLIENTS
