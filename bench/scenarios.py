@@ -1,17 +1,17 @@
 """What is measured. A scenario prepares what it needs, takes its times, and removes what it made."""
 
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from bench.client import ApiError, Client
-from bench.crowd import at_once
+from bench.crowd import at_once, together
 from bench.processes import ServerProcesses
 
 LISTED = 1000
@@ -149,31 +149,18 @@ def raw(target: Target) -> Sample:
 
 def batch(target: Target) -> Sample:
     """100 raw volumes asked for by 8 clients at once, until the last one is available."""
-    failures: list[Exception] = []
     made: list[str] = []
 
-    def work(count: int) -> None:
-        client = target.client.another()
-        try:
-            mine = [client.create_volume() for _ in range(count)]
-            made.extend(mine)
-            for volume_id in mine:
-                client.wait_available("volume", volume_id)
-        except Exception as failure:  # raised again in the main thread
-            failures.append(failure)
-        finally:
-            client.close()
+    def work(client: Client, count: int) -> None:
+        mine = [client.create_volume() for _ in range(count)]
+        made.extend(mine)
+        for volume_id in mine:
+            client.wait_available("volume", volume_id)
 
     shares = [len(range(first, BATCH, BATCH_CLIENTS)) for first in range(BATCH_CLIENTS)]
-    threads = [threading.Thread(target=work, args=(share,)) for share in shares]
     watch = Watch(target.processes)
     with watch.operation():
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    if failures:
-        raise ExceptionGroup("clients failed", failures)
+        together(target.client, [partial(work, count=share) for share in shares])
     sample = watch.sample(BATCH)
     _delete(target.client, made)
     return sample
