@@ -140,7 +140,7 @@ def the_cloud(tour: Tour) -> None:
     admin.services.enable(service.host, service.binary)
     admin.services.freeze_host(service.host)
     admin.services.thaw_host(service.host)
-    with pytest.raises(BadRequest):  # replicas are of volumes here
+    with pytest.raises(BadRequest):  # its storage keeps no replica of the whole
         admin.services.failover_host(service.host, "default")
     admin.services.set_log_levels("INFO", "cinder-api", "", "")
     assert admin.services.get_log_levels("cinder-api", "", "")
