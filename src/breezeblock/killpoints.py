@@ -163,7 +163,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     "migrate_volume.returning": (*_around("terminate_connection"), *PUBLISH, *COMMIT),
     "retype_volume": (
         *_around("initialize_connection", "terminate_connection", "create_snapshot", "make_key", "delete_volume"),
-        *_around("create_volume", "copy_image_to_volume"),
+        *_around("create_volume", "copy_image_to_volume", "delete_snapshot"),
         "between_pieces",
         "after_withdraw",
         *PUBLISH,

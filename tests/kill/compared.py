@@ -3,7 +3,7 @@
 from tests.kill.backups import IncrementalBackup, check
 from tests.kill.base import fresh, is_gone
 from tests.kill.managing import Unmanage
-from tests.kill.moving import Migrate
+from tests.kill.moving import Migrate, RetypeSecret
 from tests.kill.verbs import DeleteBackup, Verb
 
 
@@ -49,10 +49,15 @@ class MigrateCompared(Compared, Migrate):
     pass
 
 
+class RetypeCompared(Compared, RetypeSecret):
+    """What it compares with goes: the content has nothing in common with the last backup any more."""
+
+
 COMPARED: list[Verb] = [
     IncrementalBackup("create_backup-changes", "plain"),
     DeleteBackup("delete_backup-changes", "plain"),
     DeleteCompared("delete-changes", "plain"),
     UnmanageCompared("unmanage-changes", "plain"),
     MigrateCompared("migrate-changes", "plain", "plain"),
+    RetypeCompared("retype-changes", "plain", "plain", "secret-plain"),
 ]

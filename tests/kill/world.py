@@ -141,7 +141,14 @@ TYPES = {
     f"replicated-{name}": {"volume_backend_name": name, "replication_enabled": "<is> True"}
     for name in ("sim", "weak", "twin", "dir")
 }
-SECRET = {"secret": "sim", "secret-dir": "dir", "secret-weak": "weak", "secret-pair": "pair", "secret-broken": "broken"}
+SECRET = {
+    "secret": "sim",
+    "secret-dir": "dir",
+    "secret-plain": "plain",
+    "secret-weak": "weak",
+    "secret-pair": "pair",
+    "secret-broken": "broken",
+}
 """The types whose volumes are encrypted, and their backends."""
 
 ENCRYPTION = {"provider": "luks", "control_location": "front-end", "cipher": "aes-xts-plain64", "key_size": 256}

@@ -20,7 +20,7 @@ def insert(connection: Connection, attachment: Attachment) -> None:
 
 def find(connection: Connection, attachment_id: str) -> Attachment | None:
     """The attachment, or None."""
-    return records.fetch_one(connection, sa.select(_table).where(_table.c.id == attachment_id), Attachment)
+    return records.find(connection, _table, attachment_id, Attachment)
 
 
 def get(connection: Connection, attachment_id: str, project_id: str | None = None) -> Attachment:
@@ -61,7 +61,7 @@ def _all_of(connection: Connection, volume_id: str) -> list[Attachment]:
 
 def update(connection: Connection, attachment_id: str, **values: Any) -> None:
     """Set columns."""
-    connection.execute(sa.update(_table).where(_table.c.id == attachment_id).values(updated_at=clock.now(), **values))
+    records.update(connection, _table, attachment_id, {"updated_at": clock.now(), **values})
 
 
 def remove(connection: Connection, attachment_id: str) -> None:

@@ -20,7 +20,7 @@ def insert(connection: Connection, backup: Backup) -> None:
 
 def find(connection: Connection, backup_id: str) -> Backup | None:
     """The backup, or None."""
-    return records.fetch_one(connection, sa.select(_table).where(_table.c.id == backup_id), Backup)
+    return records.find(connection, _table, backup_id, Backup)
 
 
 def get(connection: Connection, backup_id: str, project_id: str | None = None) -> Backup:
@@ -34,7 +34,7 @@ def get(connection: Connection, backup_id: str, project_id: str | None = None) -
 def update(connection: Connection, backup_id: str, **values: Any) -> None:
     """Set columns; the status is not among them (see `db.moves`)."""
     assert "status" not in values
-    connection.execute(sa.update(_table).where(_table.c.id == backup_id).values(updated_at=clock.now(), **values))
+    records.update(connection, _table, backup_id, {"updated_at": clock.now(), **values})
 
 
 def remove(connection: Connection, backup_id: str) -> None:

@@ -19,7 +19,7 @@ def insert(connection: Connection, group_snapshot: GroupSnapshot) -> None:
 
 def find(connection: Connection, group_snapshot_id: str) -> GroupSnapshot | None:
     """The group snapshot, or None."""
-    return records.fetch_one(connection, sa.select(_table).where(_table.c.id == group_snapshot_id), GroupSnapshot)
+    return records.find(connection, _table, group_snapshot_id, GroupSnapshot)
 
 
 def get(connection: Connection, group_snapshot_id: str, project_id: str | None = None) -> GroupSnapshot:

@@ -41,7 +41,7 @@ def update(connection: Connection, type_id: str, **values: Any) -> None:
     """Set columns. Raises `Conflict` where the name is another's."""
     if "name" in values:
         _check_free(connection, values["name"], but=type_id)
-    connection.execute(sa.update(_table).where(_table.c.id == type_id).values(updated_at=clock.now(), **values))
+    records.update(connection, _table, type_id, {"updated_at": clock.now(), **values})
 
 
 def remove(connection: Connection, type_id: str) -> None:

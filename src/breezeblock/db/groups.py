@@ -23,7 +23,7 @@ def insert(connection: Connection, group: Group) -> None:
 
 def find(connection: Connection, group_id: str) -> Group | None:
     """The group, or None."""
-    return records.fetch_one(connection, sa.select(_table).where(_table.c.id == group_id), Group)
+    return records.find(connection, _table, group_id, Group)
 
 
 def get(connection: Connection, group_id: str, project_id: str | None = None) -> Group:
@@ -49,7 +49,7 @@ def _visible(group: Group | None, group_id: str, project_id: str | None) -> Grou
 def update(connection: Connection, group_id: str, **values: Any) -> None:
     """Set columns; the status is not among them (see `db.moves`)."""
     assert "status" not in values
-    connection.execute(sa.update(_table).where(_table.c.id == group_id).values(updated_at=clock.now(), **values))
+    records.update(connection, _table, group_id, {"updated_at": clock.now(), **values})
 
 
 def remove(connection: Connection, group_id: str) -> None:

@@ -19,7 +19,7 @@ def insert(connection: Connection, key: ImageKey) -> None:
 
 def find(connection: Connection, image_id: str) -> ImageKey | None:
     """The key that this service made for the image, or None."""
-    return records.fetch_one(connection, sa.select(_table).where(_table.c.id == image_id), ImageKey)
+    return records.find(connection, _table, image_id, ImageKey)
 
 
 def update(connection: Connection, image_id: str, key_id: str) -> None:

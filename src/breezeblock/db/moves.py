@@ -1,5 +1,6 @@
 """Changes of status: the only statements that write one, each a compare-and-swap on the table of legal moves."""
 
+import functools
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,17 +35,23 @@ def try_move(
 
     `to` is needed where the move has several ends. The status it had is kept in `previous_status` of a volume.
     """
-    table, moves = _MACHINES[noun]
-    step = moves[move]
+    step = _MACHINES[noun][1][move]
     end = to if to is not None else step.end[0]
     if end not in step.end or (to is None and len(step.end) > 1):
         raise ValueError(f"The move {move} of a {noun} does not end in {to}.")
-    change = sa.update(table).where(table.c.id == resource_id)
-    if step.start:
-        change = change.where(table.c.status.in_(sorted(step.start)))
-    if noun == "volume":
-        values.setdefault("previous_status", table.c.status)
-    return connection.execute(change.values(status=end, updated_at=clock.now(), **values)).rowcount == 1
+    change = _change(noun, move, keeps_status=noun == "volume" and "previous_status" not in values)
+    changed = {"row_id": resource_id, "status": end, "updated_at": clock.now(), **values}
+    return connection.execute(change, changed).rowcount == 1
+
+
+@functools.cache
+def _change(noun: str, move: str, keeps_status: bool) -> sa.Update:
+    """The statement of a move, to be executed with `row_id` and the columns."""
+    table, moves = _MACHINES[noun]
+    change = sa.update(table).where(table.c.id == sa.bindparam("row_id"))
+    if start := moves[move].start:
+        change = change.where(table.c.status.in_(sorted(start)))
+    return change.values(previous_status=table.c.status) if keeps_status else change
 
 
 def move(connection: Connection, noun: str, resource_id: str, move: str, to: str | None = None, **values: Any) -> None:

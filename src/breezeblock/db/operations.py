@@ -26,6 +26,15 @@ _requests = tables.flow_requests
 _awaited = tables.flow_requests.alias("awaited")
 _checkpoints = tables.flow_checkpoints
 
+_OF_SLOT = _requests.c.slot == sa.bindparam("slot")
+_PENDING = sa.select(_requests).where(_OF_SLOT).order_by(_requests.c.created_at, _requests.c.id)
+_WAITS = sa.select(
+    _requests.c.id,
+    _operations.c.cancel_requested,
+    sa.exists().where(_awaited.c.id == _operations.c.waits_for).label("waiting"),
+).where(_OF_SLOT, _operations.c.id == _requests.c.id, _operations.c.waiting.is_not(None))
+_CHECKPOINT = _checkpoints.insert()
+_END_REQUEST = sa.delete(_requests).where(_requests.c.id == sa.bindparam("flow_id"))
 
 Resource = Volume | Snapshot | Backup | Group | GroupSnapshot
 """What an operation is about, and has a status. There are those about the key of an image, or a backend, too."""
@@ -170,8 +179,7 @@ def of_row(row: sa.Row[Any]) -> Operation:
 
 def get(connection: Connection, operation_id: str) -> Operation | None:
     """One operation."""
-    query = sa.select(_operations).where(_operations.c.id == operation_id)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(records.with_id(_operations), {"row_id": operation_id}).one_or_none()
     return None if row is None else of_row(row)
 
 
@@ -198,8 +206,7 @@ def pending_on(connection: Connection, backend: str) -> list[FlowRequest]:
 
 def pending(connection: Connection, slot: str) -> list[FlowRequest]:
     """The flows a slot has still to run, the oldest first."""
-    query = sa.select(_requests).where(_requests.c.slot == slot).order_by(_requests.c.created_at, _requests.c.id)
-    return records.fetch_all(connection, query, FlowRequest)
+    return [FlowRequest(**row._mapping) for row in connection.execute(_PENDING, {"slot": slot})]
 
 
 def parked(connection: Connection, slot: str) -> set[str]:
@@ -219,11 +226,7 @@ def backlog(connection: Connection) -> list[Backlog]:
 
 def waits(connection: Connection, slot: str) -> Waits:
     """What the flows of a slot wait for."""
-    awaited = sa.exists().where(_awaited.c.id == _operations.c.waits_for)
-    query = sa.select(_requests.c.id, _operations.c.cancel_requested, awaited.label("waiting")).where(
-        _requests.c.slot == slot, _operations.c.id == _requests.c.id, _operations.c.waiting.is_not(None)
-    )
-    rows = connection.execute(query).all()
+    rows = connection.execute(_WAITS, {"slot": slot}).all()
     return Waits(
         waiting=frozenset(row.id for row in rows if row.waiting),
         cancelled=frozenset(row.id for row in rows if row.cancel_requested),
@@ -268,9 +271,8 @@ def checkpoints(connection: Connection, flow_id: str) -> dict[str, Any]:
 
 def write_checkpoint(connection: Connection, flow_id: str, step: str, result: Any) -> None:
     """Note that a durable step is done and what it answered."""
-    connection.execute(
-        _checkpoints.insert(), {"flow_id": flow_id, "step": step, "result": result, "created_at": clock.now()}
-    )
+    values = {"flow_id": flow_id, "step": step, "result": result, "created_at": clock.now()}
+    connection.execute(_CHECKPOINT, values)
 
 
 def drop_checkpoint(connection: Connection, flow_id: str, step: str) -> None:
@@ -298,14 +300,14 @@ def is_at(connection: Connection, step: str) -> bool:
 
 def update(connection: Connection, operation_id: str, **values: Any) -> None:
     """Set columns of an operation."""
-    connection.execute(sa.update(_operations).where(_operations.c.id == operation_id).values(**values))
+    records.update(connection, _operations, operation_id, values)
 
 
 def finish(connection: Connection, operation_id: str, state: str, had_checkpoints: bool, **values: Any) -> None:
     """End an operation, and with it the request and the checkpoints of its flow."""
     ended = {"state": state, "step": None, "waiting": None, "waits_for": None, "finished_at": clock.now()}
     update(connection, operation_id, **ended | values)
-    connection.execute(sa.delete(_requests).where(_requests.c.id == operation_id))
+    connection.execute(_END_REQUEST, {"flow_id": operation_id})
     if had_checkpoints:
         connection.execute(sa.delete(_checkpoints).where(_checkpoints.c.flow_id == operation_id))
 
@@ -363,4 +365,4 @@ def forget_attempts(connection: Connection, flow_id: str) -> None:
 
 def is_pending(connection: Connection, flow_id: str) -> bool:
     """Whether a flow has still to run."""
-    return connection.execute(sa.select(_requests.c.id).where(_requests.c.id == flow_id)).first() is not None
+    return connection.execute(records.with_id(_requests), {"row_id": flow_id}).first() is not None

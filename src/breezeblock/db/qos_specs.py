@@ -22,7 +22,7 @@ def insert(connection: Connection, specs: QosSpecs) -> None:
 
 def get(connection: Connection, specs_id: str) -> QosSpecs:
     """The QoS specs. Raises `NotFound`."""
-    found = records.fetch_one(connection, sa.select(_table).where(_table.c.id == specs_id), QosSpecs)
+    found = records.find(connection, _table, specs_id, QosSpecs)
     if found is None:
         raise NotFound(f"No such QoS spec {specs_id}.")
     return found
@@ -37,7 +37,7 @@ def of_type(connection: Connection, type_id: str | None) -> QosSpecs | None:
 
 def update(connection: Connection, specs_id: str, **values: Any) -> None:
     """Set columns."""
-    connection.execute(sa.update(_table).where(_table.c.id == specs_id).values(updated_at=clock.now(), **values))
+    records.update(connection, _table, specs_id, {"updated_at": clock.now(), **values})
 
 
 def remove(connection: Connection, specs_id: str) -> None:

@@ -30,30 +30,30 @@ class Usage(msgspec.Struct, kw_only=True):
         return self.by_type.get(type_id) or Usage()
 
 
+def _sums(noun: str, table: sa.Table, size: str) -> sa.Select[Any]:
+    mine = table.c.project_id == sa.bindparam("project_id")
+    if "consumes_quota" in table.c:
+        mine = mine & table.c.consumes_quota
+    sums = (sa.func.count().label("number"), sa.func.sum(table.c[size]).label("size"))
+    query = sa.select(sa.literal(noun).label("noun"), table.c.volume_type_id, *sums)
+    return query.where(mine).group_by(table.c.volume_type_id)
+
+
+_GROUPS = sa.select(
+    sa.literal("group"), sa.cast(sa.null(), sa.Text), sa.func.count().label("number"), sa.literal(0).label("size")
+).where(tables.groups.c.project_id == sa.bindparam("project_id"))
+_USAGE: sa.CompoundSelect[Any] = sa.union_all(
+    _sums("volume", tables.volumes, "size"),
+    _sums("snapshot", tables.snapshots, "volume_size"),
+    _sums("backup", tables.backups, "size"),
+    _GROUPS,
+)
+
+
 def usage(connection: Connection, project_id: str) -> Usage:
     """The sums over a project's rows, in one statement."""
-
-    def sums(noun: str, table: sa.Table, size: str) -> sa.Select[Any]:
-        mine = table.c.project_id == project_id
-        if "consumes_quota" in table.c:
-            mine = mine & table.c.consumes_quota
-        sums_of = (sa.func.count().label("number"), sa.func.sum(table.c[size]).label("size"))
-        query = sa.select(sa.literal(noun).label("noun"), table.c.volume_type_id, *sums_of)
-        return query.where(mine).group_by(table.c.volume_type_id)
-
     found = Usage(by_type={})
-    each: list[Any] = [
-        sums("volume", tables.volumes, "size"),
-        sums("snapshot", tables.snapshots, "volume_size"),
-        sums("backup", tables.backups, "size"),
-        sa.select(
-            sa.literal("group"),
-            sa.cast(sa.null(), sa.Text),
-            sa.func.count().label("number"),
-            sa.literal(0).label("size"),
-        ).where(tables.groups.c.project_id == project_id),
-    ]
-    for row in connection.execute(sa.union_all(*each)):
+    for row in connection.execute(_USAGE, {"project_id": project_id}):
         if row.noun == "group":
             found.groups = int(row.number)
             continue

@@ -1,5 +1,9 @@
-"""Rows to records and back: what the query modules of all nouns share."""
+"""Rows to records and back: what the query modules of all nouns share.
 
+A statement that is asked for all the time is built once, with bound parameters: to build it costs more than to run it.
+"""
+
+import functools
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,7 +20,34 @@ def columns_of(record: msgspec.Struct) -> dict[str, Any]:
 
 def insert(connection: Connection, table: sa.Table, record: msgspec.Struct) -> None:
     """Insert a record as a row."""
-    connection.execute(table.insert(), columns_of(record))
+    connection.execute(_insert(table), columns_of(record))
+
+
+@functools.cache
+def _insert(table: sa.Table) -> sa.Insert:
+    return table.insert()
+
+
+@functools.cache
+def with_id(table: sa.Table) -> sa.Select[Any]:
+    """The row of an `id`, to be executed with `{"row_id": …}`."""
+    return sa.select(table).where(table.c.id == sa.bindparam("row_id"))
+
+
+def find(connection: Connection, table: sa.Table, row_id: str, kind: type[Record]) -> Record | None:
+    """The row of that `id` as a record, or None."""
+    row = connection.execute(with_id(table), {"row_id": row_id}).one_or_none()
+    return None if row is None else kind(**row._mapping)
+
+
+def update(connection: Connection, table: sa.Table, row_id: str, values: dict[str, Any]) -> None:
+    """Set columns of the row of that `id`, to plain values; not there is done."""
+    connection.execute(_update(table), {"row_id": row_id, **values})
+
+
+@functools.cache
+def _update(table: sa.Table) -> sa.Update:
+    return sa.update(table).where(table.c.id == sa.bindparam("row_id"))
 
 
 def fetch_one(connection: Connection, query: sa.Select[Any], kind: type[Record]) -> Record | None:

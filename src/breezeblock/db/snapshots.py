@@ -20,7 +20,7 @@ def insert(connection: Connection, snapshot: Snapshot) -> None:
 
 def find(connection: Connection, snapshot_id: str) -> Snapshot | None:
     """The snapshot, or None."""
-    return records.fetch_one(connection, sa.select(_table).where(_table.c.id == snapshot_id), Snapshot)
+    return records.find(connection, _table, snapshot_id, Snapshot)
 
 
 def get(connection: Connection, snapshot_id: str, project_id: str | None = None) -> Snapshot:
@@ -40,7 +40,7 @@ def of_volume(connection: Connection, volume_id: str) -> list[Snapshot]:
 def update(connection: Connection, snapshot_id: str, **values: Any) -> None:
     """Set columns; the status is not among them (see `db.moves`)."""
     assert "status" not in values
-    connection.execute(sa.update(_table).where(_table.c.id == snapshot_id).values(updated_at=clock.now(), **values))
+    records.update(connection, _table, snapshot_id, {"updated_at": clock.now(), **values})
 
 
 def remove(connection: Connection, snapshot_id: str) -> bool:

@@ -55,7 +55,7 @@ def default_of(connection: Connection, settings: Settings, project_id: str) -> V
 
 def update(connection: Connection, type_id: str, **values: Any) -> None:
     """Set columns."""
-    connection.execute(sa.update(_table).where(_table.c.id == type_id).values(updated_at=clock.now(), **values))
+    records.update(connection, _table, type_id, {"updated_at": clock.now(), **values})
 
 
 def remove(connection: Connection, type_id: str) -> None:

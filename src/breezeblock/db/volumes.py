@@ -20,7 +20,7 @@ def insert(connection: Connection, volume: Volume) -> None:
 
 def find(connection: Connection, volume_id: str) -> Volume | None:
     """The volume, or None."""
-    return records.fetch_one(connection, sa.select(_table).where(_table.c.id == volume_id), Volume)
+    return records.find(connection, _table, volume_id, Volume)
 
 
 def get(connection: Connection, volume_id: str, project_id: str | None = None, *, lock: bool = False) -> Volume:
@@ -28,8 +28,11 @@ def get(connection: Connection, volume_id: str, project_id: str | None = None, *
 
     With `lock`, nobody else changes the row until the transaction ends (on SQLite a writer is alone anyway).
     """
-    query = sa.select(_table).where(_table.c.id == volume_id)
-    volume = records.fetch_one(connection, query.with_for_update() if lock else query, Volume)
+    if lock:
+        query = sa.select(_table).where(_table.c.id == volume_id).with_for_update()
+        volume = records.fetch_one(connection, query, Volume)
+    else:
+        volume = find(connection, volume_id)
     if volume is None or (project_id is not None and volume.project_id != project_id):
         raise NotFound(f"Volume {volume_id} could not be found.")
     return volume
@@ -38,7 +41,7 @@ def get(connection: Connection, volume_id: str, project_id: str | None = None, *
 def update(connection: Connection, volume_id: str, **values: Any) -> None:
     """Set columns; the status is not among them (see `db.moves`)."""
     assert "status" not in values
-    connection.execute(sa.update(_table).where(_table.c.id == volume_id).values(updated_at=clock.now(), **values))
+    records.update(connection, _table, volume_id, {"updated_at": clock.now(), **values})
 
 
 def forget_admin_metadata(connection: Connection, volume_id: str, key: str) -> None:

@@ -63,20 +63,33 @@ def check(
 
     Raises `OverQuota` naming the first limit in the way.
     """
-    allowed = limits(connection, settings, project_id)
+    allowed, usage = limits(connection, settings, project_id), quotas.usage(connection, project_id)
     largest = allowed["per_volume_gigabytes"]
     if volume_size is not None and 0 <= largest < volume_size:
         raise OverQuota(f"A volume of {volume_size} GiB is larger than the limit of {largest} GiB for one volume.")
-    _refuse_over(in_use(quotas.usage(connection, project_id), settings), more, allowed)
-    check_type(connection, settings, project_id, type_id, **more)
+    _refuse_over(in_use(usage, settings), more, allowed)
+    if type_id is not None:
+        _check_type(connection, settings, type_id, allowed, usage, more)
 
 
 def check_type(connection: Connection, settings: Settings, project_id: str, type_id: str | None, **more: int) -> None:
     """Whether a project may have so much more of that volume type alone. Raises `OverQuota`."""
-    allowed, usage = limits(connection, settings, project_id), quotas.usage(connection, project_id)
+    if type_id is not None:
+        allowed, usage = limits(connection, settings, project_id), quotas.usage(connection, project_id)
+        _check_type(connection, settings, type_id, allowed, usage, more)
+
+
+def _check_type(
+    connection: Connection,
+    settings: Settings,
+    type_id: str,
+    allowed: dict[str, int],
+    usage: quotas.Usage,
+    more: dict[str, int],
+) -> None:
     types = tables.volume_types
-    name = connection.scalar(sa.select(types.c.name).where(types.c.id == type_id)) if type_id is not None else None
-    if type_id is not None and name is not None:
+    name = connection.scalar(sa.select(types.c.name).where(types.c.id == type_id))
+    if name is not None:
         of_type = {part: allowed.get(f"{part}_{name}", -1) for part in BY_TYPE}
         _refuse_over(in_use(usage.of_type(type_id), settings), more, of_type, f"_{name}")
 
