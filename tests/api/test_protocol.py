@@ -263,6 +263,7 @@ def _valid_body(route):
         "/consistencygroups": {"consistencygroup": {"volume_types": "x"}},
         "/consistencygroups/create_from_src": {"consistencygroup-from-src": {"source_cgid": uuid}},
         "/consistencygroups/{id}/update": {"consistencygroup": {"name": "x"}},
+        "/consistencygroups/{id}": {"consistencygroup": {"name": "x"}},
         "/consistencygroups/{id}/delete": {"consistencygroup": {"force": True}},
         "/cgsnapshots": {"cgsnapshot": {"consistencygroup_id": uuid}},
         "/os-quota-sets/{id}": {"quota_set": {"volumes": 5}},
