@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from breezeblock.config import BackendSettings, Settings
-from breezeblock.drivers.contract import AdoptsImages, Examinable, Hydrates
+from breezeblock.drivers.contract import AdoptsImages, Closes, Driver, Examinable, Hydrates
 from breezeblock.drivers.registry import make_driver, use_backend
 from breezeblock.encryption.open import open_keys
 from breezeblock.errors import BackendNotFound, BackendTransient, BreezeblockError
@@ -51,26 +51,34 @@ def look_at_storage(own: BackendSettings, active_backend_id: str | None) -> Stor
     """
     try:
         driver = make_driver(own)
-        use_backend(driver, own, active_backend_id)
-        listed = set(driver.list_objects())
-        complete = frozenset(name for name in listed if not name.endswith(UNFINISHED))
-        found = Storage(backend=own.backend, objects=complete, unfinished=_without_mark(listed - complete))
-        if isinstance(driver, Hydrates):
-            found = msgspec.structs.replace(found, hydrating=frozenset(driver.list_hydrating()))
-        if isinstance(driver, AdoptsImages):
-            found = msgspec.structs.replace(found, adopted=frozenset(driver.list_adopted()))
-        if not isinstance(driver, Examinable):
-            return found
-        exports, silence = _exports(driver)
-        return msgspec.structs.replace(
-            found,
-            sizes=_sizes(driver, complete),
-            exports=exports,
-            silence=silence,
-            replicas=None if active_backend_id else _without_mark(driver.list_replicas()),
-        )
+        try:
+            use_backend(driver, own, active_backend_id)
+            return _look(own, driver, active_backend_id)
+        finally:
+            if isinstance(driver, Closes):
+                driver.close()
     except (BreezeblockError, OSError) as error:
         return Storage(backend=own.backend, problem=str(error))
+
+
+def _look(own: BackendSettings, driver: Driver, active_backend_id: str | None) -> Storage:
+    listed = set(driver.list_objects())
+    complete = frozenset(name for name in listed if not name.endswith(UNFINISHED))
+    found = Storage(backend=own.backend, objects=complete, unfinished=_without_mark(listed - complete))
+    if isinstance(driver, Hydrates):
+        found = msgspec.structs.replace(found, hydrating=frozenset(driver.list_hydrating()))
+    if isinstance(driver, AdoptsImages):
+        found = msgspec.structs.replace(found, adopted=frozenset(driver.list_adopted()))
+    if not isinstance(driver, Examinable):
+        return found
+    exports, silence = _exports(driver)
+    return msgspec.structs.replace(
+        found,
+        sizes=_sizes(driver, complete),
+        exports=exports,
+        silence=silence,
+        replicas=None if active_backend_id else _without_mark(driver.list_replicas()),
+    )
 
 
 def _exports(driver: Examinable) -> tuple[frozenset[str] | None, str | None]:
