@@ -206,7 +206,7 @@ def pending_on(connection: Connection, backend: str) -> list[FlowRequest]:
 
 def pending(connection: Connection, slot: str) -> list[FlowRequest]:
     """The flows a slot has still to run, the oldest first."""
-    return [FlowRequest(**row._mapping) for row in connection.execute(_PENDING, {"slot": slot})]
+    return records.fetch_all(connection, _PENDING, FlowRequest, {"slot": slot})
 
 
 def parked(connection: Connection, slot: str) -> set[str]:

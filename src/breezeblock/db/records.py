@@ -56,6 +56,8 @@ def fetch_one(connection: Connection, query: sa.Select[Any], kind: type[Record])
     return None if row is None else kind(**row._mapping)
 
 
-def fetch_all(connection: Connection, query: sa.Select[Any], kind: type[Record]) -> list[Record]:
-    """All rows a query finds, as records."""
-    return [kind(**row._mapping) for row in connection.execute(query)]
+def fetch_all(
+    connection: Connection, query: sa.Select[Any], kind: type[Record], bound: dict[str, Any] | None = None
+) -> list[Record]:
+    """All rows a query finds, as records; `bound` are the values of its bound parameters."""
+    return [kind(**row._mapping) for row in connection.execute(query, bound)]
