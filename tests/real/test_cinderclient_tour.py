@@ -11,7 +11,7 @@ from tests.openstack_client import OpenStack, image_file
 from tests.real.cinderclient_administrator import managing, qos, quotas, the_cloud, types
 from tests.real.cinderclient_tour import NEWEST, Tour
 from tests.real.conftest import Cloud
-from tests.real.touring import Entered, functions_of_cinderclient
+from tests.real.touring import CONNECTOR, Entered, functions_of_cinderclient
 
 pytestmark = [
     pytest.mark.real,
@@ -19,8 +19,6 @@ pytestmark = [
     pytest.mark.usefixtures("breezeblock"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
 ]
-
-CONNECTOR = {"host": "tour", "ip": "127.0.0.1", "initiator": "iqn.2026-01.org.example:tour", "platform": "x86_64"}
 
 
 def volumes(tour: Tour) -> None:

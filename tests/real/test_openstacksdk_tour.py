@@ -10,7 +10,7 @@ from openstack.exceptions import BadRequestException, HttpException, NotFoundExc
 
 from tests.openstack_client import OpenStack, image_file
 from tests.real.conftest import Cloud
-from tests.real.touring import Toured, offered, until
+from tests.real.touring import CONNECTOR, Toured, offered, until
 
 pytestmark = [
     pytest.mark.real,
@@ -18,8 +18,6 @@ pytestmark = [
     pytest.mark.usefixtures("breezeblock"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
 ]
-
-CONNECTOR = {"host": "tour", "ip": "127.0.0.1", "initiator": "iqn.2026-01.org.example:tour", "platform": "x86_64"}
 
 
 class Tour:

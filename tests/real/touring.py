@@ -9,6 +9,9 @@ from typing import Any, Self
 
 from cinderclient import api_versions, base, utils
 
+CONNECTOR = {"host": "tour", "ip": "127.0.0.1", "initiator": "iqn.2026-01.org.example:tour", "platform": "x86_64"}
+"""What the hosts of the tours say of themselves."""
+
 
 class Toured:
     """A client of openstacksdk whose calls are noted. `made` is shared by all users of a tour."""
