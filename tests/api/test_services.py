@@ -242,7 +242,7 @@ def test_log_levels(api, backend):
     done = put(api, "set-log", binary="*", prefix="breezeblock.of_this_test", level="debug")
     assert done.status_code == 202
     assert logger.level == logging.DEBUG
-    told = put(api, "get-log", prefix="breezeblock.of").json["log_levels"]
+    told = put(api, "get-log", prefix="breezeblock.of_this_test").json["log_levels"]
     assert {one["binary"] for one in told} == {"cinder-api", "cinder-volume", "cinder-scheduler", "cinder-backup"}
     assert all(one["levels"] == {"breezeblock.of_this_test": "DEBUG"} for one in told)
     volume = put(api, "get-log", binary="cinder-volume", server=backend).json["log_levels"]
