@@ -60,8 +60,9 @@ mon_allow_pool_size_one = true
 mon_warn_on_pool_no_redundancy = false
 mon_osd_initial_require_min_compat_client = mimic
 mon_max_pg_per_osd = 1000
-mon_data_avail_warn = 2
-mon_data_avail_crit = 1
+# a monitor refuses a disk of which less than this is free, in percent: 2 GiB of a large one are enough for tests
+mon_data_avail_warn = -1
+mon_data_avail_crit = -1
 # one monitor has nobody to wait for: a change of a map costs 10 ms, not 1 s
 paxos_propose_interval = 0.01
 paxos_min_wait = 0.01
@@ -143,7 +144,10 @@ class Ceph:
         """What a command of Ceph's (`ceph`, `rbd`, `rados`) prints."""
         program, *arguments = map(str, argv)
         command = [program, "-c", str(self.conf), "--id", user, *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=SECONDS, check=False)
+        try:
+            done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=SECONDS, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"{error}\n{self._state()}") from error
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-2000:]}"
         return done.stdout
 
@@ -236,8 +240,16 @@ class Ceph:
     def _wait(self, condition: Any, what: str) -> None:
         deadline = time.monotonic() + SECONDS
         while not condition():
-            assert time.monotonic() < deadline, f"Ceph has no {what} after {SECONDS} s; its logs are in {self.home}/log"
+            assert time.monotonic() < deadline, f"Ceph has no {what} after {SECONDS} s\n{self._state()}"
             time.sleep(0.3)
+
+    def _state(self) -> str:
+        """What the daemons do and said last, for the message of a failure: the logs are removed with the cluster."""
+        free = shutil.disk_usage(self.home).free >> 20
+        told = [f"{free} MiB are free on the disk"]
+        for name, daemon in self._daemons.items():
+            told.append(f"{name} {'has ended' if daemon.has_ended else 'runs'}: {daemon.tail()}")
+        return "\n".join(told)
 
 
 def install() -> None:

@@ -72,10 +72,10 @@ class Server:
         deadline = time.monotonic() + seconds
         while not _answers(url):
             if self._process.poll() is not None:
-                raise ServerFailed(f"{self.name} ended with {self._process.returncode}:\n{self._tail()}")
+                raise ServerFailed(f"{self.name} ended with {self._process.returncode}:\n{self.tail()}")
             if time.monotonic() > deadline:
                 self.kill()
-                raise ServerFailed(f"{self.name} does not answer at {url} after {seconds:.0f} s:\n{self._tail()}")
+                raise ServerFailed(f"{self.name} does not answer at {url} after {seconds:.0f} s:\n{self.tail()}")
             time.sleep(0.05)
 
     def wait(self, seconds: float = 60) -> int:
@@ -92,6 +92,10 @@ class Server:
         """End the program by SIGTERM. Raises `ServerFailed` where it has to be killed after `seconds`."""
         self._end(signal.SIGTERM, seconds)
 
+    def tail(self) -> str:
+        """The end of what the program printed."""
+        return self.log.read_text(errors="replace")[-LOG_TAIL:]
+
     def _end(self, how: signal.Signals, seconds: float) -> None:
         if self._process.poll() is None:
             self._process.send_signal(how)
@@ -101,9 +105,6 @@ class Server:
             self._process.kill()
             self._process.wait()
             raise ServerFailed(f"{self.name} did not end within {seconds:.0f} s of a {how.name}") from None
-
-    def _tail(self) -> str:
-        return self.log.read_text(errors="replace")[-LOG_TAIL:]
 
 
 def free_port() -> int:
