@@ -23,7 +23,7 @@ serve: setup ## run the service in the foreground (DATA_DIR=.demo LISTEN=127.0.0
 	@$(BIN)/breezeblock serve --data-dir $(DATA_DIR) --listen $(LISTEN)
 
 test: setup ## run all tests that need nothing but this machine
-	@$(BIN)/pytest --ignore=tests/real $(ARGS)
+	@scripts/test $(ARGS)
 
 test-kill: setup ## kill real processes at every point between two side effects, on both databases
 	@BREEZEBLOCK_KILL_MATRIX=all $(BIN)/pytest tests/kill $(ARGS)
