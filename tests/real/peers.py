@@ -240,9 +240,8 @@ def _install_packages(venv: Path, requirements: Path) -> None:
         raise RuntimeError("uv is not installed; run make setup")
     python = venv / "bin" / "python"
     subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, venv], check=True)
-    subprocess.run(
-        [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", requirements], check=True
-    )
+    install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", python, "--compile-bytecode"]
+    subprocess.run([*install, "--require-hashes", "-r", requirements], check=True)
 
 
 def _cache() -> Path:
