@@ -6,6 +6,7 @@ Query parameters are Cinder's: `marker`, `limit`, `offset`, `sort`, `sort_key`, 
 """
 
 import ast
+import functools
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -208,16 +209,22 @@ def conditions(call: Call, listing: Listing) -> list[Condition]:
 
 def one(call: Call, connection: Connection, listing: Listing, columns: Sequence[Any], resource_id: str) -> Any:
     """The row of one resource that the caller may see. Raises `NotFound`, also for another project's."""
-    table = listing.table
-    statement = (
-        sa.select(*columns)
-        .select_from(table)
-        .where(table.c.id == resource_id, *_visible(listing, call.context.own_project))
-    )
-    row = connection.execute(statement).one_or_none()
+    project = call.context.own_project
+    bound = {"resource": resource_id, "project": project}
+    statement = _of_one(listing.table, tuple(columns), project is not None)
+    row = connection.execute(statement, bound).one_or_none()
     if row is None:
         raise NotFound(f"{listing.noun} {resource_id} could not be found.")
     return row
+
+
+@functools.lru_cache(256)
+def _of_one(table: sa.Table, columns: tuple[Any, ...], owned: bool) -> sa.Select[Any]:
+    """The statement for a row by `resource`, and by the `project` that owns it where that matters."""
+    statement = sa.select(*columns).select_from(table).where(table.c.id == sa.bindparam("resource"))
+    if owned and "project_id" in table.c:
+        statement = statement.where(table.c.project_id == sa.bindparam("project"))
+    return statement
 
 
 def _visible(listing: Listing, project: str | None) -> list[Condition]:

@@ -29,6 +29,8 @@ class Database:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite_engine(url, pool_size) if self.is_sqlite else _postgresql_engine(url, pool_size)
+        # to set and reset SQLite's isolation level for each look would cost a statement; it is in autocommit anyway
+        self._looking: dict[str, Any] = {"looks": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._turn = WriteTurn(str(sa.make_url(url).database) + ".turn") if self.is_sqlite else None
         self._guard: Guard | None = None
 
@@ -63,7 +65,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection for queries alone: never waits for a writer."""
-        with _reported(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with _reported(), self.engine.connect().execution_options(**self._looking) as connection:
             yield connection
 
     def close(self) -> None:
@@ -134,7 +136,7 @@ def _sqlite_engine(url: str, pool_size: int) -> Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        if not connection.get_execution_options().get("looks"):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine

@@ -28,6 +28,8 @@ _JSON = frozenset({"metadata", "admin_metadata", "image_metadata"})
 COLUMNS = tuple(sa.type_coerce(_volumes.c[name], sa.Text) if name in _JSON else _volumes.c[name] for name in FIELDS)
 """The columns to select: JSON as text, which goes out as it is."""
 
+_TYPE_NAMES = sa.select(tables.volume_types.c.id, tables.volume_types.c.name)
+
 SUMMARY_COLUMNS = (_volumes.c.id, _volumes.c.name)
 
 _STATUS = {"managing": "creating", "error_managing": "error", "error_managing_deleting": "deleting"}
@@ -142,8 +144,7 @@ def row_of(volume: Volume) -> tuple[Any, ...]:
 
 def type_names(connection: Connection) -> dict[str, str]:
     """The names of all types, by id."""
-    types = tables.volume_types
-    return {row[0]: row[1] for row in connection.execute(sa.select(types.c.id, types.c.name))}
+    return {row[0]: row[1] for row in connection.execute(_TYPE_NAMES)}
 
 
 def legacy_groups(connection: Connection, rows: Iterable[Sequence[Any]]) -> Set[str]:
