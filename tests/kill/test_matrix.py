@@ -102,13 +102,13 @@ def killed_at(world, base, scenario, point, number):
     return outcome
 
 
-def chosen(points):
-    """Which passings of which points to kill at."""
+def chosen(points, killed):
+    """Which passings of which points to kill at; all where that is asked for, else those that nobody was `killed` at."""
     for point, times in points.items():
         if ALL:
             yield from ((point, number) for number in range(1, min(times, MOST_PASSINGS) + 1))
-        elif point not in KILLED:
-            KILLED.add(point)
+        elif point not in killed:
+            killed.add(point)
             yield point, 1
 
 
@@ -116,13 +116,16 @@ def chosen(points):
 @pytest.mark.parametrize(("name", "database"), RUNS)
 def test_killed_between_any_two_side_effects(worlds, name, database, capsys):
     world, base = worlds(database)
-    scenario = SCENARIOS[name]
+    RAN.add(name)
+    SEEN[database].update(killed_everywhere(world, base, SCENARIOS[name], database, KILLED, capsys))
+
+
+def killed_everywhere(world, base, scenario, label, killed, capsys):
+    """Run a scenario with a kill at each point that it passes; these points. Raises where anything was not as it should be."""
     # the first time may pass a point more often: what it left lies there for all others
     points = passed(world, base, scenario) & passed(world, base, scenario)
-    SEEN[database].update(points)
-    RAN.add(name)
     failures = []
-    for point, number in chosen(points):
+    for point, number in chosen(points, killed):
         began = time.monotonic()
         try:
             outcome = killed_at(world, base, scenario, point, number)
@@ -131,9 +134,10 @@ def test_killed_between_any_two_side_effects(worlds, name, database, capsys):
             failures.append(f"{point}:{number}: {outcome}")
         with capsys.disabled():
             seconds = time.monotonic() - began
-            print(f"\n{database:10} {name:18} {point:55} {number}  {seconds:4.1f} s  {outcome[:300]}", end="")
+            print(f"\n{label:10} {scenario.name:18} {point:55} {number}  {seconds:4.1f} s  {outcome[:300]}", end="")
     failures += world.doctor()
     assert not failures, "\n".join(failures) + world.tail()
+    return points
 
 
 def test_a_flow_killed_twelve_times_ends_in_error(worlds):

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from breezeblock import config
 from breezeblock.cli.client import Client
+from breezeblock.config import BackendSettings
 from breezeblock.context import admin_context
 from breezeblock.db import operations, tables, volumes
 from breezeblock.db.connect import Database
@@ -169,7 +170,11 @@ ENDED = {"succeeded", "failed", "cancelled"}
 
 
 class World:
-    """API and worker on one data directory, with kill points enabled."""
+    """API and worker on one data directory, with kill points enabled. Another set of backends is a subclass's."""
+
+    backends: tuple[str, ...] = BACKENDS
+    directories: tuple[str, ...] = DIRECTORIES
+    types: dict[str, dict[str, str]] = TYPES
 
     def __init__(self, directory: Path, database_url: str | None = None):
         self.data_dir = directory / "data"
@@ -181,14 +186,14 @@ class World:
         self._elsewhere = tempfile.mkdtemp(dir="/dev/shm")
         url = database_url or f"sqlite:///{self.data_dir / 'breezeblock.db'}"
         conf = CONF.format(
-            backends=", ".join(BACKENDS),
+            backends=", ".join(self.backends),
             port=self.port,
             database_url=url,
             volumes=self.data_dir / "volumes",
             elsewhere=self._elsewhere,
             failures=", ".join(f"{verb}:error:{FAILURES}" for verb in FAILING),
         )
-        (self.data_dir / "breezeblock.conf").write_text(conf)
+        (self.data_dir / "breezeblock.conf").write_text(conf + self.sections())
         self._faults = self.data_dir / "simulated-weak" / "faults"
         self._faults.mkdir(parents=True)
         self.mend()
@@ -201,6 +206,10 @@ class World:
         self._keeper = threading.Thread(target=self._keep)
         self._lock = threading.Lock()
 
+    def sections(self) -> str:
+        """What else stands in the configuration."""
+        return ""
+
     def start(self) -> None:
         for role in ("worker", "api"):
             self._start(role)
@@ -209,19 +218,20 @@ class World:
         self.settings = config.load(self.data_dir)
         self.database = Database(self.settings.database_url)
         self.client = Client(self.data_dir)
-        self.wait(lambda: len(self.client.call("GET", "/scheduler-stats/get_pools")["pools"]) > len(BACKENDS))
-        apart = self.data_dir.parent / "reader"  # exports belong to the worker alone
-        own = {name: self.settings.backend(name) for name in BACKENDS}
-        self.drivers = {
-            name: open_driver(msgspec.structs.replace(one, data_dir=apart) if name in DIRECTORIES else one)
-            for name, one in own.items()
-        }
-        for name, specs in TYPES.items():
+        self.wait(lambda: len(self.client.call("GET", "/scheduler-stats/get_pools")["pools"]) > len(self.backends))
+        self.drivers = {name: self.reader(self.settings.backend(name)) for name in self.backends}
+        for name, specs in self.types.items():
             made = self.client.call("POST", "/types", {"volume_type": {"name": name, "extra_specs": specs}})
             if "secret" in name:
                 path = f"/types/{made['volume_type']['id']}/encryption"
                 bits = 512 if "long" in name else ENCRYPTION["key_size"]
                 self.client.call("POST", path, {"encryption": {**ENCRYPTION, "key_size": bits}})
+
+    def reader(self, settings: BackendSettings) -> Driver:
+        """A driver in this process, to look at what the worker's does; exports belong to that alone."""
+        if settings.name in self.directories:
+            settings = msgspec.structs.replace(settings, data_dir=self.data_dir.parent / "reader")
+        return open_driver(settings)
 
     def wait_for_api(self) -> None:
         self._servers["api"].wait_for(f"http://127.0.0.1:{self.port}/healthcheck")
@@ -247,7 +257,7 @@ class World:
             server.stop()
         self._nursery.close()
         self.database.close()
-        for name in DIRECTORIES:
+        for name in self.directories:
             cast(DirectoryDriver, self.drivers[name]).close()
             exports = NbdExports(self.data_dir / "run" / "nbd" / name)
             exports.adopt()
@@ -488,7 +498,7 @@ class World:
                     found.append(f"operation {operation.kind} {operation.id} is {operation.state}")
             if connection.execute(sa.select(sa.func.count()).select_from(tables.flow_checkpoints)).scalar_one():
                 found.append("checkpoints are left")
-            known: dict[str, set[str]] = {name: set() for name in BACKENDS}
+            known: dict[str, set[str]] = {name: set() for name in self.backends}
             half_deleted: set[str] = set()
             for table, prefix in ((tables.volumes, "volume"), (tables.snapshots, "snapshot")):
                 whole = (table.c.launched_at.is_not(None)) if prefix == "volume" else (table.c.progress == "100%")

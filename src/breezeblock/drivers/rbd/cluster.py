@@ -38,7 +38,6 @@ ERRORS: dict[str, type[BreezeblockError]] = {
     "config": ConfigError,
     "not_found": BackendNotFound,
     "in_use": BackendInUse,
-    "full": BackendOutOfSpace,
     "transient": BackendTransient,
     "lost": BackendTransient,
     "unable": NotSupportedByBackend,
@@ -238,6 +237,10 @@ class _Line:
                 self.end()  # shut out by the cluster, for good
             if answer.kind == "done":
                 return data or answer.value
+            if answer.kind == "full":
+                raise BackendOutOfSpace(
+                    f"Ceph has no room left in the pool, or the pool's quota is used: {answer.value}"
+                )
             raise ERRORS.get(answer.kind, DriverError)(f"Ceph: {answer.value}")
 
     def _send(self, call: Call, data: bytes | memoryview) -> None:

@@ -26,6 +26,9 @@ CONNECTIONS = "breezeblock.connections"
 """The object whose omap has a key for each connection: VOLUME/CONNECTOR, for one by NBD VOLUME/CONNECTOR.nbd with the
 address of who serves it."""
 
+OWNER_BYTES = 128
+"""What an owner's address takes, always: in a full pool nothing grows, and the next owner has to make room there."""
+
 SCANNERS = 8
 BUSY_TRIES = 100
 BUSY_SECONDS = 0.1
@@ -74,6 +77,7 @@ class Library:
         try:
             self._cluster.connect()
             self._io = self._cluster.open_ioctx(access.pool)
+            self._io.set_osdmap_full_try()  # else all waits until a full pool has room, also what makes some
         except self._rados.ObjectNotFound as error:
             raise ConfigError(f"Ceph has no pool {access.pool}, or no key for {access.user}: {error}") from error
         except (self._rados.PermissionError, self._rados.PermissionDeniedError) as error:
@@ -95,7 +99,7 @@ class Library:
         """
         place, mine = f"breezeblock.owner.{owner}", str(self._cluster.get_addrs())
         try:
-            former = self._io.read(place).decode()
+            former = self._io.read(place).decode().strip()
         except self._rados.ObjectNotFound:
             former = ""
         if before is not None and former != before:
@@ -107,7 +111,7 @@ class Library:
                 raise ConfigError(
                     "The Ceph user may not shut out a client that died (osd blocklist): give it mon 'profile rbd'."
                 ) from error
-        self._io.write_full(place, mine.encode())
+        self._io.write_full(place, mine.ljust(OWNER_BYTES).encode())
         self._owned = place
         self._settle()
         return mine
@@ -115,7 +119,7 @@ class Library:
     def leave(self) -> None:
         """End the connection in good order; what follows is the end of the process."""
         if self._owned:
-            self._io.remove_object(self._owned)
+            self._io.write_full(self._owned, b" " * OWNER_BYTES)
 
     def capacity(self) -> dict[str, Any]:
         """What `ceph df` and the pool's quota say."""
@@ -321,8 +325,24 @@ class Library:
 
     def snapshot(self, name: str, snapshot: str) -> None:
         """Keep an image's content; there already is done."""
-        with self._open(name, writable=True) as image, contextlib.suppress(self._rbd.ImageExists):
-            image.create_snap(snapshot)
+        with self._open(name, writable=True) as image:
+            try:
+                image.create_snap(snapshot)
+            except self._rbd.ImageExists:
+                return
+            if self._lacks_object_map(image, snapshot):
+                image.remove_snap(snapshot)
+                raise OSError(errno.ENOSPC, f"the object map of {snapshot} could not be written")
+
+    def _lacks_object_map(self, image: Any, snapshot: str) -> bool:
+        """Whether a new snapshot cannot be opened: librbd makes one where there is no room for its object map, too."""
+        if not image.features() & self._rbd.RBD_FEATURE_OBJECT_MAP:
+            return False
+        try:
+            self._io.stat(f"rbd_object_map.{image.id()}.{image.snap_get_id(snapshot):016x}")
+        except self._rados.ObjectNotFound:
+            return True
+        return False
 
     def rename_snapshot(self, name: str, old: str, new: str) -> None:
         """Give a snapshot another name."""

@@ -12,7 +12,7 @@ from breezeblock import killpoints
 from breezeblock.drivers.held import Held
 from breezeblock.drivers.rbd import names
 from breezeblock.drivers.rbd.cluster import Cluster
-from breezeblock.errors import BackendInUse, BackendNotFound
+from breezeblock.errors import BackendInUse, BackendNotFound, BackendOutOfSpace
 from breezeblock.model.snapshot import Snapshot
 
 
@@ -192,7 +192,13 @@ class Store:
         self.refuse_open(found)
         gone = names.hidden(name, found.id)
         killpoints.reached("before_publish")
-        self._cluster.call("rename", name, gone)
+        try:
+            self._cluster.call("rename", name, gone)
+        except BackendOutOfSpace:
+            # a name takes room, too: what nothing stands on goes without another one
+            if found.kept() or not self._remove(found):
+                raise
+            return
         killpoints.reached("after_publish")
         killpoints.reached("between_removals")
         self.reap(gone)
@@ -233,11 +239,14 @@ class Store:
         if image.watchers:
             raise BackendInUse(f"{image.name} is open at {', '.join(image.watchers)}.")
 
-    def _remove(self, image: Info) -> None:
+    def _remove(self, image: Info) -> bool:
+        """Remove an image with its snapshots; False where clones stand on it, the last of which takes it along."""
         for snapshot, _ in image.snapshots:
             self._cluster.call("remove_snapshot", image.name, snapshot)
-        if self._cluster.call("remove", image.name):  # else clones stand on it, and the last of them takes it along
-            self.forget_parent(image)
+        if not self._cluster.call("remove", image.name):
+            return False
+        self.forget_parent(image)
+        return True
 
     def _sweep(self, name: str) -> None:
         """Remove what is left of a volume that is not there: hidden images, and moments that clones were to be made of."""
