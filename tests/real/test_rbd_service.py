@@ -59,6 +59,9 @@ def serving(directory: Path, ceph: Ceph, images: str = "", options: str = "") ->
     (data_dir / "breezeblock.conf").write_text(conf)
     with Service(data_dir) as running:
         running.wait_until_up()
+        until(
+            lambda: len(running.client.call("GET", "/scheduler-stats/get_pools")["pools"]) == 2
+        )  # Ceph is the later one
         for backend in ("ceph", "plain"):
             running.create("type", name=backend, extra_specs={"volume_backend_name": backend})
         yield running
