@@ -6,6 +6,7 @@ from sqlalchemy.engine import Connection
 from breezeblock.db import tables
 
 _table = tables.default_volume_types
+_OF_PROJECT = sa.select(_table.c.volume_type_id).where(_table.c.project_id == sa.bindparam("project"))
 
 
 def all_defaults(connection: Connection) -> dict[str, str]:
@@ -16,8 +17,7 @@ def all_defaults(connection: Connection) -> dict[str, str]:
 
 def find(connection: Connection, project_id: str) -> str | None:
     """The id of a project's default type, or None."""
-    query = sa.select(_table.c.volume_type_id).where(_table.c.project_id == project_id)
-    return connection.execute(query).scalar_one_or_none()
+    return connection.execute(_OF_PROJECT, {"project": project_id}).scalar_one_or_none()
 
 
 def of_type(connection: Connection, type_id: str) -> bool:

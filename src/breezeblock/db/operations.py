@@ -1,5 +1,6 @@
 """Queries on operations, and the requests for flows that stand behind those that are not finished."""
 
+import re
 import uuid
 import zlib
 from collections.abc import Collection
@@ -34,6 +35,11 @@ _WAITS = sa.select(
     sa.exists().where(_awaited.c.id == _operations.c.waits_for).label("waiting"),
 ).where(_OF_SLOT, _operations.c.id == _requests.c.id, _operations.c.waiting.is_not(None))
 _CHECKPOINT = _checkpoints.insert()
+_TAKEN = sa.select(sa.func.count()).where(tables.slots.c.slot.like(sa.bindparam("slots"), escape="/"))
+_COUNT = _TAKEN.scalar_subquery()
+_NUMBER = sa.bindparam("family", type_=sa.BigInteger) % sa.case((_COUNT > 0, _COUNT), else_=1)
+_SLOT = sa.bindparam("place", type_=sa.Text) + sa.cast(_NUMBER, sa.Text)
+_REQUEST = _requests.insert().values(slot=_SLOT).returning(_requests.c.slot)
 _END_REQUEST = sa.delete(_requests).where(_requests.c.id == sa.bindparam("flow_id"))
 
 Resource = Volume | Snapshot | Backup | Group | GroupSnapshot
@@ -85,25 +91,24 @@ class Waits(msgspec.Struct, frozen=True):
     cancelled: frozenset[str]
 
 
-def _slot_of(resource: Resource | ImageKey | StorageService) -> sa.ColumnElement[str]:
-    """The slot that runs the flows of a resource: `host@backend#NUMBER`, the same for a volume, its snapshots and backups.
+def _where(resource: Resource | ImageKey | StorageService) -> dict[str, Any]:
+    """What `_SLOT` is bound to. That is the slot that runs the flows of a resource: `host@backend#NUMBER`, the same for a volume, its snapshots and backups.
 
     Volumes are spread over the slots that the backend's workers have taken so far; until then all are #0's.
     """
     backend = (resource.host or "").partition("#")[0]
     family = getattr(resource, "volume_id", None) or resource.id
-    count = _taken(backend).scalar_subquery()
-    number = sa.literal(zlib.crc32(family.encode())) % sa.case((count > 0, count), else_=1)
-    return sa.literal(f"{backend}#") + sa.cast(number, sa.Text)
+    return {"place": f"{backend}#", "family": zlib.crc32(family.encode()), "slots": _slots_like(backend)}
 
 
-def _taken(backend: str) -> sa.Select[int]:
-    return sa.select(sa.func.count()).where(tables.slots.c.slot.startswith(f"{backend}#", autoescape=True))
+def _slots_like(backend: str) -> str:
+    """The pattern of the slots of a backend."""
+    return re.sub("([%_/])", r"/\1", backend) + "#%"
 
 
 def slots_taken(connection: Connection, backend: str) -> int:
     """How many slots of `host@backend` have ever had an owner; 0 with SQLite."""
-    return connection.scalar(_taken(backend)) or 0
+    return connection.scalar(_TAKEN, {"slots": _slots_like(backend)}) or 0
 
 
 def request_flow(
@@ -142,8 +147,9 @@ def request_flow(
         attempts=0,
         created_at=operation.created_at,
     )
-    values = records.columns_of(request) | {"slot": _slot_of(resource)}
-    slot = connection.execute(_requests.insert().values(values).returning(_requests.c.slot)).scalar_one()
+    values = records.columns_of(request) | _where(resource)
+    del values["slot"]  # the statement finds it
+    slot = connection.execute(_REQUEST, values).scalar_one()
     wake.wake(connection, slot)
     return operation
 
@@ -319,8 +325,8 @@ def hand_over(
     again = {"state": "queued", "step": None, "waiting": None, "waits_for": None, "bytes_done": 0, "bytes_total": None}
     update(connection, operation_id, answers=answers, **again)
     changed = sa.update(_requests).where(_requests.c.id == operation_id)
-    changed = changed.values(slot=_slot_of(resource), arguments=arguments, attempts=0).returning(_requests.c.slot)
-    slot = connection.execute(changed).scalar_one()
+    changed = changed.values(slot=_SLOT, arguments=arguments, attempts=0).returning(_requests.c.slot)
+    slot = connection.execute(changed, _where(resource)).scalar_one()
     connection.execute(sa.delete(_checkpoints).where(_checkpoints.c.flow_id == operation_id))
     wake.wake(connection, slot)
 

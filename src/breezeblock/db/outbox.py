@@ -27,6 +27,9 @@ _INSERT_IN_ORDER = sa.text(
 """PostgreSQL: the lock that `horizon` speaks of, the wake and the row in one statement; FROM comes before the number."""
 
 
+_INSERT = _table.insert()
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One row of `events`. `payload` has Cinder's keys."""
 
@@ -63,7 +66,7 @@ def write(
     if connection.dialect.name == "postgresql":
         connection.execute(_INSERT_IN_ORDER, {**values, "channel": wake.channel(SLOT)})
     else:
-        connection.execute(_table.insert(), values)
+        connection.execute(_INSERT, values)
         wake.wake(connection, SLOT)
 
 

@@ -9,6 +9,7 @@ from breezeblock.model.pool import Pool
 
 _pools = tables.pools
 _services = tables.services
+_ALL = sa.select(_pools).order_by(_pools.c.name)
 
 NEW_SERVICE = sa.text(
     'INSERT INTO services (host, "binary", availability_zone, disabled, frozen, log_levels, disabled_reason, started_at, updated_at) '
@@ -20,7 +21,7 @@ NEW_SERVICE = sa.text(
 
 def all_pools(connection: Connection) -> list[Pool]:
     """All pools, by name."""
-    return records.fetch_all(connection, sa.select(_pools).order_by(_pools.c.name), Pool)
+    return records.fetch_all(connection, _ALL, Pool)
 
 
 def report(connection: Connection, backend: str, pools: list[Pool]) -> None:

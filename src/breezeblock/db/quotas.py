@@ -50,6 +50,14 @@ _USAGE: sa.CompoundSelect[Any] = sa.union_all(
 )
 
 
+_LIMITS = sa.select(tables.quotas.c.resource, tables.quotas.c.limit).where(
+    tables.quotas.c.project_id == sa.bindparam("project_id")
+)
+_CLASS_LIMITS = sa.select(tables.quota_classes.c.resource, tables.quota_classes.c.limit).where(
+    tables.quota_classes.c.class_name == sa.bindparam("class_name")
+)
+
+
 def usage(connection: Connection, project_id: str) -> Usage:
     """The sums over a project's rows, in one statement."""
     found = Usage(by_type={})
@@ -71,9 +79,7 @@ def _add(usage: Usage, noun: str, count: int, size: int) -> None:
 
 def limits(connection: Connection, project_id: str) -> dict[str, int]:
     """The limits set for a project, by resource."""
-    quotas = tables.quotas
-    query = sa.select(quotas.c.resource, quotas.c.limit).where(quotas.c.project_id == project_id)
-    return {row.resource: row.limit for row in connection.execute(query)}
+    return {row.resource: row.limit for row in connection.execute(_LIMITS, {"project_id": project_id})}
 
 
 def set_limits(connection: Connection, project_id: str, limits: dict[str, int]) -> None:
@@ -91,9 +97,7 @@ def reset(connection: Connection, project_id: str) -> None:
 
 def class_limits(connection: Connection, class_name: str) -> dict[str, int]:
     """The limits set for a class, by resource."""
-    classes = tables.quota_classes
-    query = sa.select(classes.c.resource, classes.c.limit).where(classes.c.class_name == class_name)
-    return {row.resource: row.limit for row in connection.execute(query)}
+    return {row.resource: row.limit for row in connection.execute(_CLASS_LIMITS, {"class_name": class_name})}
 
 
 def set_class_limits(connection: Connection, class_name: str, limits: dict[str, int]) -> None:

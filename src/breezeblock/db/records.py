@@ -50,9 +50,11 @@ def _update(table: sa.Table) -> sa.Update:
     return sa.update(table).where(table.c.id == sa.bindparam("row_id"))
 
 
-def fetch_one(connection: Connection, query: sa.Select[Any], kind: type[Record]) -> Record | None:
-    """The one row a query finds, as a record."""
-    row = connection.execute(query).one_or_none()
+def fetch_one(
+    connection: Connection, query: sa.Select[Any], kind: type[Record], bound: dict[str, Any] | None = None
+) -> Record | None:
+    """The one row a query finds, as a record; `bound` are the values of its bound parameters."""
+    row = connection.execute(query, bound or {}).one_or_none()
     return None if row is None else kind(**row._mapping)
 
 

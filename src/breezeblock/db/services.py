@@ -13,6 +13,8 @@ _table = tables.services
 VOLUME_BINARY = "cinder-volume"
 """The binary of what owns a backend; its host is `host@backend`."""
 
+_CLOSED = sa.select(_table.c.host, _table.c.disabled_reason).where(_table.c.binary == VOLUME_BINARY, _table.c.disabled)
+
 
 def of_host(host: str) -> sa.ColumnElement[bool]:
     """The condition that a service runs on a host, or is a backend there."""
@@ -46,11 +48,9 @@ def update(connection: Connection, host: str, binary: str, **values: Any) -> Non
 
 def closed_backends(connection: Connection) -> dict[str, str]:
     """Why a backend takes no new volumes, by `host@backend`: an administrator has disabled its service."""
-    closed = (_table.c.binary == VOLUME_BINARY) & _table.c.disabled
-    query = sa.select(_table.c.host, _table.c.disabled_reason).where(closed)
     return {
         row.host: "its service is disabled" + (f": {row.disabled_reason}" if row.disabled_reason else "")
-        for row in connection.execute(query)
+        for row in connection.execute(_CLOSED)
     }
 
 

@@ -10,6 +10,7 @@ from breezeblock.model import clock
 from breezeblock.model.encryption import TypeEncryption
 
 _table = tables.volume_type_encryptions
+_OF_TYPE = sa.select(_table).where(_table.c.volume_type_id == sa.bindparam("type"))
 
 
 def insert(connection: Connection, encryption: TypeEncryption) -> None:
@@ -19,7 +20,7 @@ def insert(connection: Connection, encryption: TypeEncryption) -> None:
 
 def find(connection: Connection, type_id: str) -> TypeEncryption | None:
     """How a type encrypts, or None."""
-    return records.fetch_one(connection, sa.select(_table).where(_table.c.volume_type_id == type_id), TypeEncryption)
+    return records.fetch_one(connection, _OF_TYPE, TypeEncryption, {"type": type_id})
 
 
 def update(connection: Connection, type_id: str, **values: Any) -> None:

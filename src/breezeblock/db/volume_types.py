@@ -13,6 +13,10 @@ from breezeblock.model.volume_type import VolumeType
 
 _table = tables.volume_types
 _projects = tables.volume_type_projects
+_NAME = sa.select(_table.c.name).where(_table.c.id == sa.bindparam("row_id"))
+_CALLED = sa.select(_table).where(
+    sa.or_(_table.c.id == sa.bindparam("called"), _table.c.name == sa.bindparam("called"))
+)
 
 
 def insert(connection: Connection, volume_type: VolumeType) -> None:
@@ -30,11 +34,15 @@ def usable_by(project_id: str) -> sa.ColumnElement[bool]:
 
 def find(connection: Connection, id_or_name: str, project_id: str | None = None) -> VolumeType | None:
     """The type of that id, else of that name, or None; one that the project may use where one is given."""
-    query = sa.select(_table).where(sa.or_(_table.c.id == id_or_name, _table.c.name == id_or_name))
-    if project_id is not None:
-        query = query.where(usable_by(project_id))
-    found = records.fetch_all(connection, query, VolumeType)
+    query = _CALLED if project_id is None else _CALLED.where(usable_by(project_id))
+    found = records.fetch_all(connection, query, VolumeType, {"called": id_or_name})
     return next((one for one in found if one.id == id_or_name), found[0] if found else None)
+
+
+def name_of(connection: Connection, type_id: str) -> str | None:
+    """What a type is called, or None where it is gone."""
+    name: str | None = connection.scalar(_NAME, {"row_id": type_id})
+    return name
 
 
 def get(connection: Connection, id_or_name: str, project_id: str | None = None) -> VolumeType:

@@ -11,6 +11,9 @@ from breezeblock.model import clock
 from breezeblock.model.volume import MODEL_UPDATE_FIELDS, Volume
 
 _table = tables.volumes
+_PROVISIONED = (
+    sa.select(_table.c.host, sa.func.sum(_table.c.size)).where(_table.c.host.is_not(None)).group_by(_table.c.host)
+)
 
 
 def insert(connection: Connection, volume: Volume) -> None:
@@ -61,8 +64,7 @@ def remove(connection: Connection, volume_id: str) -> None:
 
 def provisioned_by_pool(connection: Connection) -> dict[str, int]:
     """GiB promised in each pool, by `host@backend#pool`."""
-    query = sa.select(_table.c.host, sa.func.sum(_table.c.size)).where(_table.c.host.is_not(None))
-    return {host: int(total) for host, total in connection.execute(query.group_by(_table.c.host))}
+    return {host: int(total) for host, total in connection.execute(_PROVISIONED)}
 
 
 def being_made_from(connection: Connection, volume_id: str) -> int:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from breezeblock.config import Settings
-from breezeblock.db import quotas, tables
+from breezeblock.db import quotas, tables, volume_types
 from breezeblock.errors import OverQuota
 
 RESOURCES = ("volumes", "snapshots", "gigabytes", "backups", "backup_gigabytes", "groups")
@@ -87,8 +87,7 @@ def _check_type(
     usage: quotas.Usage,
     more: dict[str, int],
 ) -> None:
-    types = tables.volume_types
-    name = connection.scalar(sa.select(types.c.name).where(types.c.id == type_id))
+    name = volume_types.name_of(connection, type_id)
     if name is not None:
         of_type = {part: allowed.get(f"{part}_{name}", -1) for part in BY_TYPE}
         _refuse_over(in_use(usage.of_type(type_id), settings), more, of_type, f"_{name}")
