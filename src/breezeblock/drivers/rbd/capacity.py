@@ -7,7 +7,7 @@ import breezeblock
 from breezeblock.config import BackendSettings
 from breezeblock.drivers.contract import Capabilities
 from breezeblock.drivers.rbd import names
-from breezeblock.drivers.rbd.cluster import Cluster
+from breezeblock.drivers.rbd.places import Place
 from breezeblock.errors import BackendTransient
 from breezeblock.model import clock
 from breezeblock.model.pool import Pool
@@ -15,11 +15,13 @@ from breezeblock.model.pool import Pool
 GIB = 1 << 30
 
 
-def pool(settings: BackendSettings, options: Mapping[str, Any], cluster: Cluster, can: Capabilities) -> Pool:
-    """The pool, measured now."""
-    told = cluster.call("capacity")
-    total, free = _bytes_of(told, options)
-    name = options["rbd_pool"]
+def pool(
+    settings: BackendSettings, options: Mapping[str, Any], place: Place, can: Capabilities, targets: list[str]
+) -> Pool:
+    """The pool that the backend works at, measured now; called as its own is, wherever that is."""
+    told = place.cluster.call("capacity")
+    total, free = _bytes_of(told, options, place.access.pool)
+    name, access = options["rbd_pool"], place.access
     capabilities = {
         "pool_name": name,
         "volume_backend_name": settings.volume_backend_name,
@@ -35,15 +37,15 @@ def pool(settings: BackendSettings, options: Mapping[str, Any], cluster: Cluster
         "multiattach": can.multiattach,
         "online_extend_support": can.online_extend,
         "replication_enabled": can.replication,
+        "replication_targets": targets,
+        "replication_count": len(targets),
         "consistent_group_snapshot_enabled": can.consistent_group_snapshots,
-        "location_info": ":".join(
-            (options["rbd_cluster_name"], options["rbd_ceph_conf"], told["fsid"], options["rbd_user"] or "", name)
-        ),
+        "location_info": ":".join((access.cluster, access.conf, told["fsid"], access.user or "", access.pool)),
         "encryption_support": can.encryption,
         "QoS_support": True,
     }
     if not options["rbd_exclusive_cinder_pool"]:
-        sizes = [size for image, size, _ in cluster.call("scan") if not image.endswith(names.GONE)]
+        sizes = [size for image, size, _ in place.cluster.call("scan") if not image.endswith(names.GONE)]
         capabilities["provisioned_capacity_gb"] = round(sum(sizes) / GIB, 2)
     return Pool(
         name=f"{settings.backend}#{name}",
@@ -60,11 +62,9 @@ def pool(settings: BackendSettings, options: Mapping[str, Any], cluster: Cluster
     )
 
 
-def _bytes_of(told: dict[str, Any], options: Mapping[str, Any]) -> tuple[int, int]:
+def _bytes_of(told: dict[str, Any], options: Mapping[str, Any], pool: str) -> tuple[int, int]:
     """Total and free bytes. With a quota the total is that; else the cluster's, or what there is and may still come."""
-    stats: dict[str, Any] = next(
-        (one["stats"] for one in told["df"]["pools"] if one["name"] == options["rbd_pool"]), {}
-    )
+    stats: dict[str, Any] = next((one["stats"] for one in told["df"]["pools"] if one["name"] == pool), {})
     if "max_avail" not in stats:
         raise BackendTransient("Ceph does not know yet how much room the pool has.")
     used, room = stats.get("stored", stats.get("bytes_used", 0)), stats["max_avail"]

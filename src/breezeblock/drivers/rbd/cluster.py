@@ -74,6 +74,11 @@ class Cluster:
         """Be the owner from now on: whoever was it before is shut out, also a process of ours that was killed."""
         self._address = self.call("own", self._owner, None)
 
+    @property
+    def is_owner(self) -> bool:
+        """Whether `own` has been called, also if the connection has ended since."""
+        return self._address is not None
+
     def close(self) -> None:
         """End the connection in good order, unless it hangs."""
         line, self._line, self._address = self._line, None, None

@@ -27,11 +27,11 @@ class ImageSource(OpenImage):
         if end < self.size:
             yield Extent(end, self.size - end, False)
 
-    def changes(self, since: str) -> Iterator[Extent]:
-        """Where it differs from an older snapshot of the same image."""
+    def changes(self, since: str, *, exact: bool = False) -> Iterator[Extent]:
+        """Where it differs from an older snapshot of the same image, by whole objects or by bytes (`exact`)."""
         for start in range(0, self.size, WINDOW):
             length = min(WINDOW, self.size - start)
-            for offset, run, exists in self.of("changes", since, start, length):
+            for offset, run, exists in self.of("changes", since, start, length, exact):
                 yield Extent(offset, min(run, self.size - offset), exists)
 
     def pread(self, length: int, offset: int) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 from breezeblock.config import BackendSettings
 from breezeblock.drivers.contract import (
@@ -24,13 +24,12 @@ from breezeblock.drivers.contract import (
 )
 from breezeblock.drivers.held import Held
 from breezeblock.drivers.rbd import capacity, images, managing, names
-from breezeblock.drivers.rbd.cluster import Cluster
-from breezeblock.drivers.rbd.connecting import Connections, Credentials
+from breezeblock.drivers.rbd.cluster import OpenImage
 from breezeblock.drivers.rbd.content import ImageSource, ImageTarget, rewrite_beginning
-from breezeblock.drivers.rbd.exporting import Exporting
-from breezeblock.drivers.rbd.store import Info, Record, Store
-from breezeblock.drivers.rbd.wire import Access
-from breezeblock.errors import BackendInUse, BackendNotFound, NotSupportedByBackend
+from breezeblock.drivers.rbd.places import Place, own_place, target_place
+from breezeblock.drivers.rbd.replicas import Replicas, copy, promote
+from breezeblock.drivers.rbd.store import Info, Record
+from breezeblock.errors import BackendInUse, BackendNotFound, InvalidReplicationTarget, NotSupportedByBackend
 from breezeblock.model.image import Image
 from breezeblock.model.pool import Pool
 from breezeblock.model.snapshot import Snapshot
@@ -71,6 +70,11 @@ OPTIONS: list[cfg.Opt] = [
         default=-1,
         help="Seconds that Ceph has to answer in before a call fails; -1: rbd_operation_timeout alone.",
     ),
+    cfg.MultiOpt(
+        "replication_device",
+        item_type=types.Dict(),
+        help="Where replicas of the volumes are kept: backend_id:NAME,conf:PATH,user:NAME,pool:NAME,secret_uuid:UUID.",
+    ),
     cfg.IntOpt("rados_connection_retries", default=3, min=1, help="How often a connection is tried."),
     cfg.IntOpt("rados_connection_interval", default=5, min=0, help="Seconds between these tries."),
     cfg.IntOpt(
@@ -103,32 +107,9 @@ class RbdDriver:
     def __init__(self, settings: BackendSettings, options: Mapping[str, Any]) -> None:
         self._settings = settings
         self._options = options
-        pool: str = options["rbd_pool"]
-        access = Access(
-            conf=options["rbd_ceph_conf"],
-            cluster=options["rbd_cluster_name"],
-            user=options["rbd_user"],
-            pool=pool,
-            timeout=options["rados_connect_timeout"],
-        )
-        self._cluster = Cluster(
-            access,
-            settings.backend,
-            timeout=options["rbd_operation_timeout"],
-            retries=options["rados_connection_retries"],
-            interval=options["rados_connection_interval"],
-        )
-        self._store = Store(self._cluster, pool)
-        credentials = Credentials(
-            cluster_name=options["rbd_cluster_name"],
-            pool=pool,
-            user=options["rbd_user"],
-            secret_uuid=options["rbd_secret_uuid"],
-            keyring_path=options["rbd_keyring_conf"],
-        )
-        self._connections = Connections(self._cluster, credentials)
-        run_dir = settings.data_dir / "run" / "nbd" / settings.name
-        self._exporting = Exporting(run_dir, self._cluster, access, self._connections, options["rbd_nbd_hosts"])
+        self._own, self._target = own_place(settings, options), target_place(settings, options)
+        self._order = (options["rbd_store_chunk_size"] * MIB).bit_length() - 1
+        self._work_at(self._own, self._target)
         self._held = Held()
         self._seen: dict[str, str] = {}
         self.capabilities = Capabilities(
@@ -137,12 +118,21 @@ class RbdDriver:
             multiattach=True,
             consistent_group_snapshots=True,
             encryption=True,
+            replication=self._target is not None,
+            failover=self._target is not None,
         )
 
+    def _work_at(self, here: Place, there: Place | None) -> None:
+        self._here, self._there = here, there
+        self._cluster, self._store = here.cluster, here.store
+        self._connections, self._exporting = here.connections, here.exporting
+        self._replicas = Replicas(here, there, self._order) if there is not None else None
+
     def close(self) -> None:
-        """End the connection to the cluster; export daemons go on serving."""
-        self._exporting.close()
-        self._cluster.close()
+        """End the connections to the clusters; export daemons go on serving."""
+        for place in (self._here, self._there):
+            if place is not None:
+                place.close()
 
     # setup and capacity
 
@@ -153,7 +143,7 @@ class RbdDriver:
 
     def get_volume_stats(self) -> list[Pool]:
         """The one pool, with what Ceph says of its room."""
-        return [capacity.pool(self._settings, self._options, self._cluster, self.capabilities)]
+        return [capacity.pool(self._settings, self._options, self._here, self.capabilities, self.replication_targets())]
 
     # volumes
 
@@ -165,9 +155,8 @@ class RbdDriver:
         return {}
 
     def _create(self, name: str, volume: Volume, size: int, record: Record | None) -> None:
-        order = (self._options["rbd_store_chunk_size"] * MIB).bit_length() - 1
         text = None if record is None else record.text()
-        self._cluster.call("create", name, size, order, volume.multiattach, text)
+        self._cluster.call("create", name, size, self._order, volume.multiattach, text)
 
     def delete_volume(self, volume: Volume) -> None:
         """Hide the image, and remove it; where snapshots or clones of it live on the last of them takes it along."""
@@ -372,10 +361,9 @@ class RbdDriver:
 
     def _uri(self, image: str) -> str:
         """As qemu opens it on this machine."""
-        options = {"id": self._options["rbd_user"], "conf": self._options["rbd_ceph_conf"]}
-        return ":".join(
-            [f"rbd:{self._options['rbd_pool']}/{image}", *(f"{key}={value}" for key, value in options.items() if value)]
-        )
+        access = self._here.access
+        options = {"id": access.user, "conf": access.conf}
+        return ":".join([f"rbd:{access.pool}/{image}", *(f"{key}={value}" for key, value in options.items() if value)])
 
     @contextlib.contextmanager
     def open_volume(self, volume: Volume | Snapshot) -> Iterator[BlockSource]:
@@ -432,7 +420,7 @@ class RbdDriver:
         for image, _, snapshots in self._store.scan():
             if names.is_volume(image):
                 found.add(image)
-            elif image.endswith(names.TMP):
+            elif image.endswith(names.TMP) and not image.endswith(names.REPLICA + names.TMP):
                 found.add(names.origin(image) + names.TMP)
             for snapshot, _ in snapshots if image.startswith("volume-") else ():
                 if names.is_snapshot(snapshot):
@@ -462,8 +450,72 @@ class RbdDriver:
         return self._connections.names()
 
     def list_replicas(self) -> Iterator[str]:
-        """There are none."""
-        return iter(())
+        """What the other cluster has."""
+        return iter(()) if self._replicas is None else self._replicas.listed()
+
+    # replicas, and the other place
+
+    def update_replica(self, volume: Volume) -> ModelUpdate:
+        """Write there what changed here since the last time."""
+        with self._doing(volume):
+            return self._replicating().update(volume)
+
+    def delete_replica(self, volume: Volume) -> None:
+        """Remove it with its snapshots; there is none without a `replication_device`."""
+        with self._doing(volume):
+            if self._replicas is not None:
+                self._replicas.delete(volume)
+
+    def create_replica_test_volume(
+        self, volume: Volume, source: Volume, *, rewrite: Rewrite | None = None
+    ) -> ModelUpdate:
+        """Copy the replica's last moment."""
+        with self._doing(volume, source):
+            replica, moment = self._replicating().moment_of(source)
+            size, record = dict(replica.snapshots)[moment], Record(content=f"replica:{source.id}")
+            if not self._is_made(volume, record.content):
+                other = self._replicating().there
+
+                def build(new: str) -> None:
+                    self._create(new, volume, max(size, volume.size_bytes), record)
+                    with (
+                        ImageSource(other, replica.name, moment) as content,
+                        OpenImage(self._cluster, new, writable=True) as to,
+                    ):
+                        copy(content, to, content.extents(), is_empty=True)
+                    if rewrite is not None:
+                        rewrite_beginning(self._cluster, new, rewrite)
+
+                self._store.make(volume.storage_name, build)
+        return {}
+
+    def _replicating(self) -> Replicas:
+        if self._replicas is None:
+            raise NotSupportedByBackend(
+                f"Backend {self._settings.name} keeps no replicas; replication_device is not set in its section."
+            )
+        return self._replicas
+
+    def replication_targets(self) -> list[str]:
+        """The backend_id of the `replication_device`, where there is one."""
+        return [self._target.backend_id] if self._target is not None and self._target.backend_id else []
+
+    def use_backend(self, backend_id: str | None) -> None:
+        """Change the clusters, unless it is there already."""
+        if backend_id == self._here.backend_id:
+            return
+        if backend_id is not None and backend_id not in self.replication_targets():
+            raise InvalidReplicationTarget(f"Backend {self._settings.name} has no replication target {backend_id}.")
+        assert self._there is not None
+        self._exporting.end()
+        self.close()
+        self._work_at(self._there, self._here)
+
+    def promote_replica(self, volume: Volume) -> ModelUpdate:
+        """Rename it, once it is as it was when last in step."""
+        with self._doing(volume):
+            promote(self._here, volume)
+        return {}
 
     # what belongs to nobody
 

@@ -76,6 +76,11 @@ class Exporting:
                 self._made.close()
                 self._made = None
 
+    def end(self) -> None:
+        """End the daemons of this backend, whoever is connected: it works elsewhere from now on."""
+        if self._run_dir.exists():
+            self._exports.shutdown()
+
     @property
     def _exports(self) -> NbdExports:
         with self._lock:

@@ -38,6 +38,10 @@ class Handles:
         if data:
             self._open[number].write(offset, data)
 
+    def zero(self, number: int, offset: int, length: int) -> None:
+        """Have these bytes read as zeros, holes where that is possible."""
+        self._open[number].image.write_zeroes(offset, length)
+
     def flush(self, number: int) -> None:
         """All that was written is on stable storage."""
         self._open[number].flush()
@@ -57,15 +61,17 @@ class Handles:
         self._open[number].image.diff_iterate(offset, length, None, add, include_parent=True, whole_object=False)
         return found
 
-    def changes(self, number: int, since: str, offset: int, length: int) -> list[tuple[int, int, bool]]:
-        """Where an image differs from its snapshot `since` between these bytes, by whole objects: offset, length, and
-        whether there are data now. By the object map alone, where the image has fast-diff."""
+    def changes(
+        self, number: int, since: str, offset: int, length: int, exact: bool = False
+    ) -> list[tuple[int, int, bool]]:
+        """Where an image differs from its snapshot `since` between these bytes: offset, length, and whether there are data
+        now. By whole objects, and the object map alone where the image has fast-diff; or by bytes (`exact`)."""
         found: list[tuple[int, int, bool]] = []
 
         def add(start: int, run: int, exists: bool) -> None:
             found.append((start, run, exists))
 
-        self._open[number].image.diff_iterate(offset, length, since, add, include_parent=True, whole_object=True)
+        self._open[number].image.diff_iterate(offset, length, since, add, include_parent=True, whole_object=not exact)
         return found
 
 

@@ -86,7 +86,7 @@ class Library:
         self._owned: str | None = None
         handles = Handles(self._open)
         self.open, self.close = handles.open, handles.close
-        self.read, self.write, self.flush = handles.read, handles.write, handles.flush
+        self.read, self.write, self.zero, self.flush = handles.read, handles.write, handles.zero, handles.flush
         self.extents, self.changes = handles.extents, handles.changes
 
     # the cluster
@@ -306,6 +306,11 @@ class Library:
         with self._open(name, writable=True) as image:
             if image.size() < size:
                 image.resize(size)
+
+    def set_size(self, name: str, size: int) -> None:
+        """Grow or cut an image."""
+        with self._open(name, writable=True) as image:
+            image.resize(size)
 
     def note(self, name: str, record: str) -> None:
         """Write down what an image is."""

@@ -19,7 +19,11 @@ GIB = 1 << 30
 def name_in(reference: Reference) -> str:
     """The name that a reference has. Raises `InvalidInput`."""
     name = reference.get(SOURCE_NAME, "")
-    if not name or any(character in name for character in "/@\0") or name.endswith((names.TMP, names.GONE)):
+    if (
+        not name
+        or any(character in name for character in "/@\0")
+        or name.endswith((names.TMP, names.GONE, names.REPLICA))
+    ):
         raise InvalidInput(f"A reference here is a name in the pool: {{'{SOURCE_NAME}': 'NAME'}}.")
     return name
 
@@ -91,7 +95,7 @@ def release(cluster: Cluster, store: Store, image: Info) -> None:
 def volumes(store: Store) -> Iterator[Manageable]:
     """All images that belong to nobody, also those that cannot be taken, with the reason."""
     for listed in store.images():
-        if names.is_volume(listed) or listed.endswith((names.TMP, names.GONE)):
+        if names.is_volume(listed) or listed.endswith((names.TMP, names.GONE, names.REPLICA)):
             continue
         image = store.info(listed)
         if image is not None:

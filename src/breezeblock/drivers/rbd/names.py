@@ -5,8 +5,10 @@
 | `volume-ID` | a volume, whole |
 | `volume-ID.tmp` | what is being made, and then takes the place of the volume |
 | `volume-ID.IMAGE.gone` | an image that was a volume: snapshots or clones of it live on, or it is being removed |
+| `volume-ID.replica` | in another cluster: a volume, as it was when last in step |
 | `volume-ID.unmanaged` | a volume that was let go of |
 | `@snapshot-ID`, `@snapshot-ID.unmanaged` | a snapshot, whole, and one that was let go of |
+| `@replica-ID` | the moment that a volume and its replica were last in step at; both have it |
 | `@clone-volume-ID` | the moment that a clone is made of, until it is made |
 | `@snapshot-ID.gone` | a snapshot that was deleted while clones need it, where the cluster knows clones of the first format only |
 """
@@ -17,6 +19,8 @@ from breezeblock.errors import InvalidInput
 
 PLAIN = re.compile(r"(volume|snapshot)-[A-Za-z0-9][A-Za-z0-9_-]{0,127}", re.ASCII)
 CLONE = "clone-"
+MOMENT = "replica-"
+REPLICA = ".replica"
 TMP = ".tmp"
 GONE = ".gone"
 UNMANAGED = ".unmanaged"
@@ -41,7 +45,7 @@ def is_snapshot(name: str) -> bool:
 
 def is_passing(snapshot: str) -> bool:
     """Whether a snapshot may go as soon as nothing stands on it."""
-    return snapshot.startswith(CLONE) or snapshot.endswith(GONE)
+    return snapshot.startswith((CLONE, MOMENT)) or snapshot.endswith(GONE)
 
 
 def hidden(name: str, image_id: str) -> str:
