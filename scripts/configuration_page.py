@@ -7,7 +7,7 @@ from oslo_config import cfg
 
 from breezeblock import config
 from breezeblock.drivers.directory import driver as directory
-from breezeblock.drivers.rbd import driver as rbd
+from breezeblock.drivers.rbd import options as rbd
 from breezeblock.drivers.simulated import driver as simulated
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"

@@ -13,6 +13,7 @@ from typing import Any
 
 from breezeblock.drivers.rbd import binding, names
 from breezeblock.drivers.rbd.handles import Handles
+from breezeblock.drivers.rbd.ledger import Ledger
 from breezeblock.drivers.rbd.wire import Access
 from breezeblock.errors import BreezeblockError, ConfigError
 
@@ -22,17 +23,12 @@ Tell = Callable[[int, int], int]
 RECORD = "breezeblock"
 """The metadata key of an image that holds its `store.Record`."""
 
-CONNECTIONS = "breezeblock.connections"
-"""The object whose omap has a key for each connection: VOLUME/CONNECTOR, for one by NBD VOLUME/CONNECTOR.nbd with the
-address of who serves it."""
-
 OWNER_BYTES = 128
 """What an owner's address takes, always: in a full pool nothing grows, and the next owner has to make room there."""
 
 SCANNERS = 8
 BUSY_TRIES = 100
 BUSY_SECONDS = 0.1
-LISTED = 1000
 _KINDS = {
     errno.ENOENT: "not_found",
     errno.EBUSY: "in_use",
@@ -88,6 +84,9 @@ class Library:
         self.open, self.close = handles.open, handles.close
         self.read, self.write, self.zero, self.flush = handles.read, handles.write, handles.zero, handles.flush
         self.extents, self.changes = handles.extents, handles.changes
+        ledger = Ledger(self._rados, self._io)
+        self.add_connection, self.remove_connections = ledger.add_connection, ledger.remove_connections
+        self.connections = ledger.connections
 
     # the cluster
 
@@ -365,37 +364,6 @@ class Library:
                         image.rename_snap(snapshot, snapshot + names.GONE)
                     return
             image.remove_snap(snapshot)
-
-    # connections
-
-    def add_connection(self, key: str, value: str = "") -> None:
-        """Write down a connection."""
-        with self._rados.WriteOpCtx() as operation:
-            self._io.set_omap(operation, (key,), (value.encode(),))
-            self._io.operate_write_op(operation, CONNECTIONS)
-
-    def remove_connections(self, keys: list[str]) -> None:
-        """Forget connections."""
-        with self._rados.WriteOpCtx() as operation, contextlib.suppress(self._rados.ObjectNotFound):
-            self._io.remove_omap_keys(operation, tuple(keys))
-            self._io.operate_write_op(operation, CONNECTIONS)
-
-    def connections(self, prefix: str) -> dict[str, str]:
-        """The keys of all connections that begin so, and what is noted with each."""
-        found: dict[str, str] = {}
-        after = ""
-        while True:
-            with self._rados.ReadOpCtx() as operation:
-                pairs, _ = self._io.get_omap_vals(operation, after, prefix, LISTED)
-                try:
-                    self._io.operate_read_op(operation, CONNECTIONS)
-                except self._rados.ObjectNotFound:
-                    return found
-                page = {key: bytes(value or b"").decode() for key, value in pairs}
-            found |= page
-            if len(page) < LISTED:
-                return found
-            after = max(page)
 
     # names that a death left behind
 

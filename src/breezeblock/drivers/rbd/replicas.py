@@ -14,7 +14,7 @@ from breezeblock import killpoints
 from breezeblock.drivers import copying
 from breezeblock.drivers.contract import Extent
 from breezeblock.drivers.rbd import names
-from breezeblock.drivers.rbd.cluster import Cluster, OpenImage
+from breezeblock.drivers.rbd.cluster import OpenImage
 from breezeblock.drivers.rbd.content import PIECE, ImageSource
 from breezeblock.drivers.rbd.places import Place
 from breezeblock.drivers.rbd.store import Found, Info
@@ -33,11 +33,6 @@ class Replicas:
         self._here = here
         self._there = there
         self._order = order
-
-    @property
-    def there(self) -> Cluster:
-        """The cluster that has the replicas."""
-        return self._there.cluster
 
     def update(self, volume: Volume) -> ModelUpdate:
         """Bring a replica in step, whatever it was. Raises `BackendInUse` where a client has it open."""
@@ -89,6 +84,14 @@ class Replicas:
         if replica is None or not moments:
             raise BackendNotFound(f"There is no replica of {name} in {self._there.access.pool}.")
         return replica, moments[-1]
+
+    def fetch(self, replica: Info, moment: str, target: str) -> None:
+        """Write what a replica was at a moment into an image here that reads as zeros."""
+        with (
+            ImageSource(self._there.cluster, replica.name, moment) as source,
+            OpenImage(self._here.cluster, target, writable=True) as to,
+        ):
+            copy(source, to, source.extents(), is_empty=True)
 
     def _be_owner(self) -> None:
         """Shut out who wrote there before; that is, a worker that died."""
