@@ -225,6 +225,14 @@ def in_step_at(running: Service, volume_id: str) -> str:
     return str(told["last_in_step_at"] or "")
 
 
+def use(running: Service, volume_id: str) -> dict[str, Any]:
+    """Attach a volume, to the end: it is in-use; its connection_info."""
+    info = attach(running, volume_id)
+    (one,) = running.client.call("GET", f"/attachments?volume_id={volume_id}")["attachments"]
+    running.client.call("POST", f"/attachments/{one['id']}/action", {"os-complete": {}})
+    return info
+
+
 def wait_until_in_step(running: Service, volume_id: str) -> None:
     """Until a pass that began after this is over: the next one may have begun already."""
     for _ in range(2):
@@ -246,7 +254,7 @@ def test_the_first_cluster_is_lost(clusters: tuple[Ceph, Ceph], tmp_path: Path) 
 
         volume_id, single = make(running), make(running, volume_type="single")
         assert show(running, volume_id)["replication_status"] == "enabled"
-        name = attach(running, volume_id)["name"]
+        name = use(running, volume_id)["name"]
         write(here, name, 0x41)
         snapshot_id = running.create("snapshot", volume_id=volume_id, force=True)
         wait_until_in_step(running, volume_id)
@@ -272,7 +280,7 @@ def test_the_first_cluster_is_lost(clusters: tuple[Ceph, Ceph], tmp_path: Path) 
             for one in running.client.call("GET", "/attachments")["attachments"]:
                 running.client.call("DELETE", f"/attachments/{one['id']}")
             until(lambda: show(running, volume_id)["status"] == "available")
-            connection = attach(running, volume_id)
+            connection = use(running, volume_id)
             assert connection["name"] == f"others/volume-{volume_id}"
             holds(there, connection["name"], 0x41)
             write(there, connection["name"], 0x42)
