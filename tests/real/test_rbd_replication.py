@@ -291,7 +291,7 @@ def test_the_first_cluster_is_lost(clusters: tuple[Ceph, Ceph], tmp_path: Path) 
             raise
 
     with serving(tmp_path, here, there) as running:  # started with the first cluster gone
-        until(lambda: service_of(running)["state"] == "up", seconds=60)
+        running.wait_until_up()
         assert service_of(running)["active_backend_id"] == "secondary"
         running.client.call("POST", f"/volumes/{volume_id}/action", {"os-extend": {"new_size": 2}})
         until(lambda: show(running, volume_id)["size"] == 2 and show(running, volume_id)["status"] == "in-use")
