@@ -298,6 +298,7 @@ def test_the_first_cluster_is_lost(clusters: tuple[Ceph, Ceph], tmp_path: Path) 
         for daemon in ("mon", "osd"):
             here.start(daemon)
         here.wait_for_osd()
+        here.images("volumes")  # answered when the OSD is really there: the map of before has it up all the time
         assert fail_over(running, "default")["replication_status"] == "failed-over", "a volume is attached"
         for one in running.client.call("GET", "/attachments")["attachments"]:
             running.client.call("DELETE", f"/attachments/{one['id']}")
