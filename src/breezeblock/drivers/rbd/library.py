@@ -392,6 +392,15 @@ class Library:
         self._io.remove_object(f"rbd_id.{name}")
         return True
 
+    def is_listed(self, name: str) -> bool:
+        """Whether the pool's directory has the name, also where there is no image, or not all of one."""
+        asked = len(name.encode()).to_bytes(4, "little") + name.encode()
+        try:
+            self._io.execute("rbd_directory", "rbd", "dir_get_id", asked, 4096)
+        except self._rados.ObjectNotFound:
+            return False
+        return True
+
     def name_of(self, image_id: str) -> str | None:
         """What the pool's directory calls an image now; None where there is no such image any more."""
         asked = len(image_id).to_bytes(4, "little") + image_id.encode()

@@ -181,6 +181,8 @@ class Store:
         new = self.info(name + names.TMP)
         if new is not None:
             self._remove(new)
+        elif self._cluster.call("is_listed", name + names.TMP):
+            self._cluster.call("remove", name + names.TMP)  # half made, or half removed: there is nothing to open
 
     def delete(self, name: str) -> None:
         """Take a volume away with all that is being made for it; gone is done. Snapshots and clones of it live on."""
