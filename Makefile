@@ -6,7 +6,7 @@ LISTEN ?= 127.0.0.1:8776
 SECONDS ?= 60
 UV_COMPILE := $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 $(ARGS)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-kill chaos test-real test-real-smoke lint format docs bench bench-cluster bench-image bench-lists pins clean
+.PHONY: help setup demo serve test test-kill chaos test-real test-real-smoke lint format docs bench bench-ceph bench-cluster bench-image bench-lists pins clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench: setup ## measure, and compare with the Cinder at BENCH_PEER_ENDPOINT if s
 
 bench-cluster: setup ## the same for API and worker apart on PostgreSQL, with what each flow costs, rest and takeover
 	@$(BIN)/python -m bench.cluster $(ARGS)
+
+bench-ceph: setup ## measure volumes on Ceph, beside a Cinder on the same cluster if one is set
+	@$(BIN)/python -m bench.ceph $(ARGS)
 
 bench-lists: setup ## measure that 100 000 volumes do not change the time of a page, on SQLite and PostgreSQL
 	@$(BIN)/python -m bench.lists $(ARGS)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -24,13 +25,26 @@ max_over_subscription_ratio = 1000
 """
 
 
+def open_endpoint(address: str) -> Endpoint:
+    """The API and the local images of a server without authentication."""
+    return Endpoint(volumes=f"http://{address}/v3", images=f"http://{address}/image/v2")
+
+
 class Embedded:
-    """A subject of the rounds, and a context manager that stops the server."""
+    """A subject of the rounds, and a context manager that stops the server. `endpoint_at` tells how to be let in there."""
 
     name = "Breezeblock"
 
-    def __init__(self, data_dir: Path, image_file: Path, repeat: int, configuration: str = CONFIGURATION) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        image_file: Path,
+        repeat: int,
+        configuration: str = CONFIGURATION,
+        endpoint_at: Callable[[str], Endpoint] = open_endpoint,
+    ) -> None:
         self._data_dir = data_dir
+        self._endpoint_at = endpoint_at
         self._image_file = image_file
         self._repeat = repeat
         self._server: Server | None = None
@@ -57,7 +71,7 @@ class Embedded:
         self._server = Server(argv, self._data_dir.with_name("breezeblock.log"))
         self._server.wait_for(f"http://{address}/v3/volumes")
         figures = {"start": Sample(wall_ms=(time.perf_counter() - started) * 1000)}
-        client = Client(Endpoint(volumes=f"http://{address}/v3", images=f"http://{address}/image/v2"))
+        client = Client(self._endpoint_at(address))
         first = first_volume(client)
         figures["start_to_volume"] = Sample(wall_ms=(time.perf_counter() - started) * 1000)
         client.delete("volume", first)

@@ -39,8 +39,8 @@ class Remote(msgspec.Struct, kw_only=True):
 
     def begin_round(self) -> tuple[Target, dict[str, Sample]]:
         """Log in anew, since a token may not outlive many rounds. Raises `ApiError`."""
-        endpoint = self._log_in(self.user, self.project) if self.auth_url else self._given()
-        listing = self._log_in(self.list_user, self.list_project or self.list_user) if self.list_user else endpoint
+        endpoint = self.log_in(self.user, self.project) if self.auth_url else self._given()
+        listing = self.log_in(self.list_user, self.list_project or self.list_user) if self.list_user else endpoint
         target = Target(
             name=self.name,
             client=Client(endpoint),
@@ -57,7 +57,8 @@ class Remote(msgspec.Struct, kw_only=True):
             raise SystemExit("Say which server: --endpoint URL, or --auth-url URL with --user and --project.")
         return Endpoint(volumes=self.endpoint.rstrip("/"), token=self.token, images=self.images_endpoint)
 
-    def _log_in(self, user: str | None, project: str | None) -> Endpoint:
+    def log_in(self, user: str | None, project: str | None) -> Endpoint:
+        """The endpoints for a user of the Keystone at `auth_url`. Raises `ApiError`."""
         if not (self.auth_url and user and self.password and project):
             raise SystemExit("A login needs an auth URL, a user, a project, and the password.")
         return log_in(self.auth_url, user, self.password, project)

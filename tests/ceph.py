@@ -160,6 +160,10 @@ class Ceph:
         names: list[str] = self.told("rbd", "ls", pool)
         return names
 
+    def wait_for_images(self, pool: str, *names: str) -> None:
+        """Until a pool has these images and no others: what is deleted is removed behind the verbs."""
+        self._wait(lambda: sorted(self.images(pool)) == sorted(names), f"images in {pool} as expected: {names}")
+
     def wipe(self, pool: str) -> None:
         """Remove all that is in a pool: by a new one of its name where anything is."""
         if self.images(pool):

@@ -66,7 +66,8 @@ class TestRbdReplicas(ReplicaRules, FailoverRules):
         yield storage
         storage.clean()
         self.close_driver(storage.driver)
-        assert (self.here.images("volumes"), self.there.images("others")) == ([], [])
+        self.here.wait_for_images("volumes")
+        self.there.wait_for_images("others")
 
     def open_driver(self, directory: Path) -> Driver:
         return open_driver(
@@ -180,7 +181,7 @@ class TestRbdReplicas(ReplicaRules, FailoverRules):
         driver.delete_snapshot(snapshot)
         storage.write(volume, SECOND)
         driver.update_replica(volume)
-        assert self.there.images("others") == [f"{volume.storage_name}.replica"]
+        self.there.wait_for_images("others", f"{volume.storage_name}.replica")
         copy = storage.volume_record()
         driver.create_replica_test_volume(copy, volume)
         storage.require_content(copy, SECOND)
@@ -319,7 +320,8 @@ def test_the_first_cluster_is_lost(clusters: tuple[Ceph, Ceph], tmp_path: Path) 
         for one in (volume_id, single):
             running.client.call("DELETE", f"/volumes/{one}")
         running.wait_until_none("volumes")
-    assert (here.images("volumes"), there.images("others")) == ([], [])
+    here.wait_for_images("volumes")
+    there.wait_for_images("others")
 
 
 def _gone(running: Service, volume_id: str) -> bool:

@@ -150,7 +150,7 @@ def test_a_whole_life(ceph: Ceph, tmp_path: Path) -> None:
         for _ in running.watch(snapshot_id):
             pass
         copy, clone = make(running, snapshot_id=snapshot_id), make(running, source_volid=volume_id)
-        assert set(ceph.images("volumes")) == {f"volume-{one}" for one in (volume_id, copy, clone)}
+        ceph.wait_for_images("volumes", *(f"volume-{one}" for one in (volume_id, copy, clone)))
         running.client.call("POST", f"/volumes/{clone}/action", {"os-extend": {"new_size": 3}})
         until(lambda: show(running, clone)["size"] == 3 and show(running, clone)["status"] == "available")
         assert ceph.told("rbd", "info", f"volumes/volume-{clone}")["size"] == 3 << 30
@@ -218,7 +218,7 @@ def test_the_doctor_finds_what_was_planted(ceph: Ceph, tmp_path: Path) -> None:
         assert {f"{orphan}{number}" for number in (2, 4)} <= {one for _, one in found}, found
         code, told = doctor(running, "--fix", "--yes")
         assert (code, told["findings"]) == (0, []), told
-        assert ceph.images("volumes") == [f"volume-{kept}"]
+        ceph.wait_for_images("volumes", f"volume-{kept}")
         assert ceph.told("rbd", "snap", "ls", f"volumes/volume-{kept}") == []
 
 

@@ -27,7 +27,7 @@ from breezeblock.drivers.rbd.content import ImageSource, ImageTarget, rewrite_be
 from breezeblock.drivers.rbd.options import OPTIONS
 from breezeblock.drivers.rbd.places import Place, own_place, target_place
 from breezeblock.drivers.rbd.replicas import Replicas, promote
-from breezeblock.drivers.rbd.store import Info, Record
+from breezeblock.drivers.rbd.store import Found, Info, Record
 from breezeblock.errors import BackendInUse, BackendNotFound, InvalidReplicationTarget, NotSupportedByBackend
 from breezeblock.model.image import Image
 from breezeblock.model.pool import Pool
@@ -121,17 +121,22 @@ class RbdDriver:
     def create_snapshot(self, snapshot: Snapshot, volume: Volume) -> ModelUpdate:
         """Take a snapshot of the image."""
         with self._doing(snapshot, volume):
-            if self._store.find_snapshot(snapshot) is None:
-                self._snapshot(snapshot, volume)
+            self._snapshot(snapshot, volume)
         return {}
 
     def _snapshot(self, snapshot: Snapshot, volume: Volume) -> None:
-        self._cluster.call("snapshot", self._store.get(volume.storage_name).name, snapshot.storage_name)
+        image = self._store.get(volume.storage_name)
+        found = self._store.find_snapshot(snapshot) if image.read().older else None
+        self._cluster.call("snapshot", image.name if found is None else found.image, snapshot.storage_name)
+
+    def _is_taken(self, snapshot: Snapshot) -> bool:
+        found = self._store.find_snapshot(snapshot)
+        return found is not None and self._cluster.call("is_taken", found.image, found.name)
 
     def create_group_snapshot(self, pairs: Sequence[tuple[Snapshot, Volume]]) -> dict[str, ModelUpdate]:
         """Keep the content of volumes that nobody has open meanwhile. Raises `BackendInUse` while one is exported."""
         with self._doing(*(thing for pair in pairs for thing in pair)):
-            if all(self._store.find_snapshot(snapshot) is not None for snapshot, _ in pairs):
+            if all(self._is_taken(snapshot) for snapshot, _ in pairs):
                 return {}
             for _, volume in pairs:
                 self._refuse_exported(volume.storage_name)
@@ -157,6 +162,8 @@ class RbdDriver:
         found = self._store.find_snapshot(snapshot)
         if found is not None:
             self._store.delete_snapshot(found)
+        else:
+            self._store.settle(f"volume-{snapshot.volume_id}")  # whoever deleted it may have died before the rest
 
     def revert_to_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
         """Put a clone of the snapshot in the image's place, in constant time."""
@@ -165,8 +172,9 @@ class RbdDriver:
             image, found = self._store.get(volume.storage_name), self._store.get_snapshot(snapshot)
             self._store.refuse_open(image)
             self._store.discard(image.name)
+            self._store.settle(image.name)  # whoever began this may have died before the last removal
             record = Record(content=f"reverted:{snapshot.id}")
-            self._clone(image.name + names.TMP, volume, (found.image, found.name), image.size, record)
+            self._clone(image.name + names.TMP, volume, found, image.size, record)
             self._store.replace(image, record)
 
     def create_volume_from_snapshot(
@@ -177,11 +185,10 @@ class RbdDriver:
         with self._doing(volume, snapshot):
             if not self._is_made(volume, record.content):
                 found = self._store.get_snapshot(snapshot)
-                size = max(volume.size_bytes, found.size)
 
                 def build(new: str) -> None:
                     flatten: bool = self._options["rbd_flatten_volume_from_snapshot"]
-                    self._clone(new, volume, (found.image, found.name), size, record, flatten=flatten)
+                    self._clone(new, volume, found, volume.size_bytes, record, flatten=flatten)
                     if rewrite is not None:
                         rewrite_beginning(self._cluster, new, rewrite)
 
@@ -189,54 +196,52 @@ class RbdDriver:
         return {}
 
     def create_cloned_volume(self, volume: Volume, source: Volume, *, rewrite: Rewrite | None = None) -> ModelUpdate:
-        """Clone a snapshot that is taken for this alone."""
+        """Clone a snapshot that is taken for this alone, and goes with the clone."""
         record = Record(content=f"volume:{source.id}")
         with self._doing(volume, source):
             if not self._is_made(volume, record.content):
                 image = self._store.get(source.storage_name)
-                size = max(volume.size_bytes, image.size)
 
                 def build(new: str) -> None:
-                    with self._moment(image, volume) as moment:
-                        self._clone(new, volume, (image.name, moment), size, record)
+                    moment = self._take_moment(image, volume)
+                    try:
+                        self._clone(new, volume, moment, volume.size_bytes, record)
+                    except Exception:
+                        self._cluster.call("remove_snapshot", image.name, moment.name)
+                        raise
                     if rewrite is not None:
                         rewrite_beginning(self._cluster, new, rewrite)
 
                 self._store.make(volume.storage_name, build)
         return {}
 
-    @contextlib.contextmanager
-    def _moment(self, image: Info, volume: Volume) -> Iterator[str]:
-        """A snapshot of now, for the block."""
-        moment = names.CLONE + volume.storage_name
-        if moment in dict(image.snapshots):
-            self._cluster.call("remove_snapshot", image.name, moment)  # of a moment that has passed
+    def _take_moment(self, image: Info, volume: Volume) -> Found:
+        """A snapshot of now for a volume; those that were taken for it before, in vain, go."""
+        for passed, _ in image.snapshots:
+            if names.clone_of(passed) == volume.storage_name:
+                self._cluster.call("remove_snapshot", image.name, passed)
+        moment = names.moment_for(volume.storage_name)
         self._cluster.call("snapshot", image.name, moment)
-        try:
-            yield moment
-        finally:
-            self._cluster.call("remove_snapshot", image.name, moment)
+        return Found(image.name, moment, image.size, image.parent)
 
     def _clone(
-        self,
-        name: str,
-        volume: Volume,
-        source: tuple[str, str],
-        size: int,
-        record: Record,
-        *,
-        pool: str | None = None,
-        flatten: bool = False,
+        self, name: str, volume: Volume, source: Found, size: int, record: Record, *, flatten: bool = False
     ) -> None:
-        """Make an image of a snapshot (image, snapshot), standing on it unless that would be too deep."""
+        """Make an image of a snapshot, of `size` bytes at least, standing on it unless that would be too deep."""
         deepest: int = self._options["rbd_max_clone_depth"]
-        too_deep = pool is None and (deepest == 0 or self._cluster.call("depth", source[0]) >= deepest)
-        self._cluster.call("clone", (pool, *source), name, size, volume.multiattach, record.text())
+        is_clone = source.parent is not None
+        too_deep = deepest == 0 or (is_clone and self._cluster.call("depth", source.image) >= deepest)
+        self._clone_of((None, source.image, source.name), name, volume, size if size > source.size else None, record)
         if flatten or too_deep:
             made = self._store.info(name)
             self._cluster.call("flatten", name)
             if made is not None:
                 self._store.forget_parent(made)
+
+    def _clone_of(
+        self, source: tuple[str | None, str, str], name: str, volume: Volume, size: int | None, record: Record
+    ) -> None:
+        self._cluster.call("clone", source, name, size, volume.multiattach, record.text())
 
     def _is_made(self, volume: Volume, content: str) -> bool:
         """Whether the volume is there with this content; what else lies under its name is removed."""
@@ -258,8 +263,8 @@ class RbdDriver:
                 place = images.locate(self._cluster, self._store, image, volume.size_bytes)
 
                 def build(new: str) -> None:
-                    source = (place.image, place.snapshot)
-                    self._clone(new, volume, source, volume.size_bytes, record, pool=place.pool)
+                    source = (place.pool, place.image, place.snapshot)
+                    self._clone_of(source, new, volume, volume.size_bytes, record)
 
                 self._store.make(volume.storage_name, build)
         return {}, True
@@ -272,6 +277,7 @@ class RbdDriver:
             image = self._store.get(volume.storage_name)
             if image.read().content == content:
                 self._store.discard(image.name)
+                self._store.settle(image.name)
                 return
             self._refuse_exported(image.name)
             self._store.refuse_open(image)
@@ -359,7 +365,9 @@ class RbdDriver:
     def list_objects(self) -> Iterator[str]:
         """Every volume and snapshot, half-made ones with a trailing `.tmp`; not the hidden images that clones stand on."""
         found: set[str] = set()
-        for image, _, snapshots in self._store.scan():
+        scanned = self._store.scan()
+        known = {names.origin(image) for image, _, _ in scanned}
+        for image, _, snapshots in scanned:
             if names.is_volume(image):
                 found.add(image)
             elif image.endswith(names.TMP) and not image.endswith(names.REPLICA + names.TMP):
@@ -368,8 +376,8 @@ class RbdDriver:
                 if names.is_snapshot(snapshot):
                     found.add(snapshot)
                     self._seen[snapshot] = image
-                elif names.is_volume(snapshot.removeprefix(names.CLONE)):
-                    found.add(snapshot.removeprefix(names.CLONE) + names.TMP)
+                elif (clone := names.clone_of(snapshot)) is not None and names.is_volume(clone) and clone not in known:
+                    found.add(clone + names.TMP)
         yield from sorted(found)
 
     # examination

@@ -76,12 +76,12 @@ def release(cluster: Cluster, store: Store, image: Info) -> None:
         store.delete(image.name)  # the rest of what was cut short
         return
     if image.kept() or image.read().older:
-        moment = names.CLONE + image.name
+        moment = names.moment_for(image.name)
         cluster.call("snapshot", image.name, moment)
         record = Record(content=f"unmanaged:{image.name}")
         new = image.name + names.TMP
         store.discard(image.name)
-        cluster.call("clone", (None, image.name, moment), new, image.size, False, record.text())
+        cluster.call("clone", (None, image.name, moment), new, None, False, record.text())
         cluster.call("remove_snapshot", image.name, moment)
         cluster.call("rename", new, image.name + names.UNMANAGED)
         store.delete(image.name)

@@ -9,11 +9,12 @@
 | `volume-ID.unmanaged` | a volume that was let go of |
 | `@snapshot-ID`, `@snapshot-ID.unmanaged` | a snapshot, whole, and one that was let go of |
 | `@replica-ID` | the moment that a volume and its replica were last in step at; both have it |
-| `@clone-volume-ID` | the moment that a clone is made of, until it is made |
+| `@clone-volume-ID.HEX` | a moment that the volume was made of as a clone, and stands on |
 | `@snapshot-ID.gone` | a snapshot that was deleted while clones need it, where the cluster knows clones of the first format only |
 """
 
 import re
+import uuid
 
 from breezeblock.errors import InvalidInput
 
@@ -46,6 +47,16 @@ def is_snapshot(name: str) -> bool:
 def is_passing(snapshot: str) -> bool:
     """Whether a snapshot may go as soon as nothing stands on it."""
     return snapshot.startswith((CLONE, MOMENT)) or snapshot.endswith(GONE)
+
+
+def moment_for(clone: str) -> str:
+    """A new name for the moment that a clone is to be made of."""
+    return f"{CLONE}{clone}.{uuid.uuid4().hex[:12]}"
+
+
+def clone_of(snapshot: str) -> str | None:
+    """The volume that a moment was taken for; None for any other snapshot."""
+    return origin(snapshot.removeprefix(CLONE)) if snapshot.startswith(CLONE) else None
 
 
 def hidden(name: str, image_id: str) -> str:

@@ -29,6 +29,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     def close(self) -> None:
         """End the connection; export daemons go on serving."""
         self.exporting.close()
+        self.store.close()
         self.cluster.close()
 
 

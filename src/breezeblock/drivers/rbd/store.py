@@ -12,6 +12,7 @@ from breezeblock import killpoints
 from breezeblock.drivers.held import Held
 from breezeblock.drivers.rbd import names
 from breezeblock.drivers.rbd.cluster import Cluster
+from breezeblock.drivers.rbd.removals import Removals
 from breezeblock.errors import BackendInUse, BackendNotFound, BackendOutOfSpace
 from breezeblock.model.snapshot import Snapshot
 
@@ -71,6 +72,8 @@ class Found(msgspec.Struct, frozen=True):
     image: str
     name: str
     size: int
+    parent: Parent | None = None
+    """What the image stands on."""
 
 
 class Store:
@@ -80,6 +83,11 @@ class Store:
         self._cluster = cluster
         self._pool = pool
         self._parents = Held()
+        self._removals = Removals(self._reap)
+
+    def close(self) -> None:
+        """End what is removed behind the verbs."""
+        self._removals.close()
 
     # looking
 
@@ -110,9 +118,8 @@ class Store:
         """Where a snapshot lies: at its volume, or at an image that was that volume, or wherever if that is not known."""
         wanted = name or snapshot.storage_name
         for image in self._homes(snapshot.volume_id):
-            for one, size in image.snapshots:
-                if one == wanted:
-                    return Found(image.name, one, size)
+            if (size := dict(image.snapshots).get(wanted)) is not None:
+                return Found(image.name, wanted, size, image.parent)
         return None
 
     def get_snapshot(self, snapshot: Snapshot) -> Found:
@@ -177,15 +184,18 @@ class Store:
     # removing
 
     def discard(self, name: str) -> None:
-        """Remove what is being made for a volume."""
-        new = self.info(name + names.TMP)
-        if new is not None:
-            self._remove(new)
-        elif self._cluster.call("is_listed", name + names.TMP):
-            self._cluster.call("remove", name + names.TMP)  # half made, or half removed: there is nothing to open
+        """Hide what is being made for a volume, or what a death left of that, and have it removed."""
+        image_id: str | None = self._cluster.call("id_of", name + names.TMP)
+        if image_id is not None:
+            gone = names.hidden(name, image_id)
+            self._cluster.call("rename", name + names.TMP, gone)
+            self.reap(gone)
 
     def delete(self, name: str) -> None:
-        """Take a volume away with all that is being made for it; gone is done. Snapshots and clones of it live on."""
+        """Take a volume away with all that is being made for it; gone is done. Snapshots and clones of it live on.
+
+        What it took on the cluster is freed behind this.
+        """
         self.discard(name)
         found = self.info(name)
         if found is None:
@@ -212,13 +222,23 @@ class Store:
         self.reap(found.image)
 
     def reap(self, name: str) -> None:
-        """Remove an image that nobody sees any more, unless a snapshot or a clone needs it; then below it the same."""
-        if not name.endswith(names.GONE):
-            return
+        """Have an image removed that nobody sees any more, unless a snapshot or a clone needs it; then below it the same."""
+        if name.endswith(names.GONE):
+            self._removals.begin(name)
+
+    def _reap(self, name: str) -> None:
         with self._parents.hold(name):
             image = self.info(name)
-            if image is not None and not image.kept():
+            if image is None:
+                self._cluster.call("remove", name)  # half made, or half removed: there is nothing to open
+            elif not image.kept():
                 self._remove(image)
+
+    def settle(self, name: str) -> None:
+        """End what was cut short of removing the images that were a volume before."""
+        for image in self.images():
+            if names.origin(image) == name:
+                self.reap(image)
 
     def reap_all(self) -> None:
         """Remove what was left when a removal was cut short."""
@@ -253,10 +273,11 @@ class Store:
     def _sweep(self, name: str) -> None:
         """Remove what is left of a volume that is not there: hidden images, and moments that clones were to be made of."""
         for image, _, snapshots in self.scan():
-            if names.origin(image) == name:
-                self.reap(image)
+            self.reap(image)  # of any volume: this one may have been the last that stood on it
+            if image == name + names.TMP:
+                self._cluster.call("remove", image)  # its removal was cut short: the directory has it no more
             for snapshot, _ in snapshots:
-                if snapshot == names.CLONE + name:
+                if names.clone_of(snapshot) == name:
                     self._cluster.call("remove_snapshot", image, snapshot)
 
     def scan(self) -> list[tuple[str, int, list[tuple[str, int]]]]:
