@@ -51,8 +51,9 @@ def make(ceph: Ceph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     yield make
     for storage in made:
         storage.clean()
+    ceph.wait_for_images("volumes")
+    for storage in made:
         _close(storage.driver)
-    assert ceph.images("volumes") == []
 
 
 def _close(driver: object) -> None:

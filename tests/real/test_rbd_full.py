@@ -91,7 +91,7 @@ def test_a_service_with_a_full_pool(ceph: Ceph, tmp_path: Path) -> None:
             for one in refused:
                 (operation,) = running.client.call("GET", f"/operations?resource_id={one}")["operations"]
                 assert "no room left" in operation["message"], operation
-            assert not [name for name in ceph.images("volumes") if any(one in name for one in refused)]
+            until(lambda: not [name for name in ceph.images("volumes") if any(one in name for one in refused)])
             make(running, volume_type="plain")
             for one in (doomed, *refused):
                 running.client.call("DELETE", f"/volumes/{one}")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from breezeblock.drivers.conformance.storage import CONNECTOR
+from breezeblock.drivers.rbd.names import GONE
 from scripts.service import BREEZEBLOCK, Service
 from tests.ceph import Ceph
 from tests.clients.test_lazy_hydration import until
@@ -71,7 +72,7 @@ def serving(directory: Path, ceph: Ceph, images: str = "", options: str = "") ->
             for one in running.client.call("GET", f"/{kind}/detail?all_tenants=1")[kind]:
                 running.client.call("DELETE", f"/{kind}/{one['id']}")
             running.wait_until_none(kind)
-    cached = [name for name in ceph.images("volumes") if name.startswith("volume-")]
+    cached = [name for name in ceph.images("volumes") if not name.endswith(GONE)]
     assert len(cached) <= 1, "what is left is an entry of the image cache at most"
 
 

@@ -125,9 +125,11 @@ class RbdDriver:
         return {}
 
     def _snapshot(self, snapshot: Snapshot, volume: Volume) -> None:
-        image = self._store.get(volume.storage_name)
-        found = self._store.find_snapshot(snapshot) if image.read().older else None
-        self._cluster.call("snapshot", image.name if found is None else found.image, snapshot.storage_name)
+        image = self._store.snapshot(volume.storage_name, snapshot.storage_name)
+        older = filter(None, map(self._store.info, image.read().older))
+        if any(snapshot.storage_name in dict(one.snapshots) for one in older):
+            # it was taken already, of what the volume was before
+            self._cluster.call("remove_snapshot", image.name, snapshot.storage_name)
 
     def _is_taken(self, snapshot: Snapshot) -> bool:
         found = self._store.find_snapshot(snapshot)
@@ -200,14 +202,13 @@ class RbdDriver:
         record = Record(content=f"volume:{source.id}")
         with self._doing(volume, source):
             if not self._is_made(volume, record.content):
-                image = self._store.get(source.storage_name)
 
                 def build(new: str) -> None:
-                    moment = self._take_moment(image, volume)
+                    moment = self._take_moment(source, volume)
                     try:
                         self._clone(new, volume, moment, volume.size_bytes, record)
                     except Exception:
-                        self._cluster.call("remove_snapshot", image.name, moment.name)
+                        self._cluster.call("remove_snapshot", moment.image, moment.name)
                         raise
                     if rewrite is not None:
                         rewrite_beginning(self._cluster, new, rewrite)
@@ -215,13 +216,13 @@ class RbdDriver:
                 self._store.make(volume.storage_name, build)
         return {}
 
-    def _take_moment(self, image: Info, volume: Volume) -> Found:
+    def _take_moment(self, source: Volume, volume: Volume) -> Found:
         """A snapshot of now for a volume; those that were taken for it before, in vain, go."""
-        for passed, _ in image.snapshots:
-            if names.clone_of(passed) == volume.storage_name:
-                self._cluster.call("remove_snapshot", image.name, passed)
         moment = names.moment_for(volume.storage_name)
-        self._cluster.call("snapshot", image.name, moment)
+        image = self._store.snapshot(source.storage_name, moment)
+        for passed, _ in image.snapshots:
+            if names.clone_of(passed) == volume.storage_name and passed != moment:
+                self._cluster.call("remove_snapshot", image.name, passed)
         return Found(image.name, moment, image.size, image.parent)
 
     def _clone(
@@ -234,9 +235,9 @@ class RbdDriver:
         self._clone_of((None, source.image, source.name), name, volume, size if size > source.size else None, record)
         if flatten or too_deep:
             made = self._store.info(name)
-            self._cluster.call("flatten", name)
-            if made is not None:
-                self._store.forget_parent(made)
+            assert made is not None, "it was made just now"
+            with self._store.leaving_parent(made):
+                self._cluster.call("flatten", name)
 
     def _clone_of(
         self, source: tuple[str | None, str, str], name: str, volume: Volume, size: int | None, record: Record

@@ -40,7 +40,7 @@ class Handles:
 
     def zero(self, number: int, offset: int, length: int) -> None:
         """Have these bytes read as zeros, holes where that is possible."""
-        self._open[number].image.write_zeroes(offset, length)
+        self._open[number].zero(offset, length)
 
     def flush(self, number: int) -> None:
         """All that was written is on stable storage."""
@@ -81,28 +81,44 @@ class _Handle:
     def __init__(self, image: Any) -> None:
         self.image = image
         self._changed = threading.Condition()
-        self._in_flight = 0
+        self._in_flight: dict[int, int] = {}
         self._failed = 0
 
     def write(self, offset: int, data: bytes) -> None:
+        length = len(data)
         with self._changed:
-            while self._in_flight and self._in_flight + len(data) > IN_FLIGHT:
+            while self._in_flight and (self._overlaps(offset, length) or self._bytes() + length > IN_FLIGHT):
                 self._changed.wait()
             self._check()
-            self._in_flight += len(data)
+            self._in_flight[offset] = length
 
         def written(completion: Any) -> None:
-            with self._changed:
-                self._in_flight -= len(data)
-                self._failed = self._failed or min(0, completion.get_return_value())
-                self._changed.notify_all()
+            self._end(offset, completion.get_return_value())
 
         try:
             self.image.aio_write(data, offset, written)
         except BaseException:
-            with self._changed:
-                self._in_flight -= len(data)
+            self._end(offset, 0)
             raise
+
+    def zero(self, offset: int, length: int) -> None:
+        with self._changed:
+            while self._overlaps(offset, length):
+                self._changed.wait()
+        self.image.write_zeroes(offset, length)
+
+    def _overlaps(self, offset: int, length: int) -> bool:
+        """Whether some of these bytes are being written: of two writes at once the first may be the last to arrive."""
+        return any(at < offset + length and offset < at + size for at, size in self._in_flight.items())
+
+    def _bytes(self) -> int:
+        return sum(self._in_flight.values())
+
+    def _end(self, offset: int, result: int) -> None:
+        with self._changed:
+            del self._in_flight[offset]
+            self._failed = self._failed or min(0, result)
+            self._changed.notify_all()
 
     def flush(self) -> None:
         self._settle()

@@ -177,18 +177,21 @@ class Library:
             return None  # to be told so by the maps takes a fifth of the time
         try:
             with self._pool(pool) as io, self._open(None if image_id else name, io=io, image_id=image_id) as image:
-                return {
-                    "name": name,
-                    "id": image.id(),
-                    "size": image.size(),
-                    "snapshots": [(one["name"], one["size"]) for one in self._snapshots(image)],
-                    "parent": self._parent(image),
-                    "watchers": self._watchers(image),
-                    "record": self._record(image),
-                    "plain": not image.old_format(),
-                }
+                return self._told_of(name, image)
         except self._rbd.ImageNotFound:
             return None
+
+    def _told_of(self, name: str, image: Any) -> dict[str, Any]:
+        return {
+            "name": name,
+            "id": image.id(),
+            "size": image.size(),
+            "snapshots": [(one["name"], one["size"]) for one in self._snapshots(image)],
+            "parent": self._parent(image),
+            "watchers": self._watchers(image),
+            "record": self._record(image),
+            "plain": not image.old_format(),
+        }
 
     def depth(self, name: str) -> int:
         """How many images are below one."""
@@ -334,19 +337,19 @@ class Library:
 
     # snapshots
 
-    def snapshot(self, name: str, snapshot: str) -> None:
-        """Keep an image's content; there already, whole, is done."""
+    def snapshot(self, name: str, snapshot: str) -> dict[str, Any]:
+        """Keep an image's content; there already, whole, is done. The image (`store.Info`)."""
         with self._open(name, writable=True) as image:
             try:
                 image.create_snap(snapshot)
             except self._rbd.ImageExists:
-                if not self._lacks_object_map(image, snapshot):
-                    return
-                image.remove_snap(snapshot)
-                image.create_snap(snapshot)
+                if self._lacks_object_map(image, snapshot):
+                    image.remove_snap(snapshot)
+                    image.create_snap(snapshot)
             if self._lacks_object_map(image, snapshot):
                 image.remove_snap(snapshot)
                 raise OSError(errno.ENOSPC, f"the object map of {snapshot} could not be written")
+            return self._told_of(name, image)
 
     def is_taken(self, name: str, snapshot: str) -> bool:
         """Whether a snapshot that is there is whole."""
@@ -368,17 +371,22 @@ class Library:
         with self._open(name, writable=True) as image:
             image.rename_snap(old, new)
 
-    def remove_snapshot(self, name: str, snapshot: str) -> None:
-        """Remove a snapshot, or hide it until the last clone of it goes; gone is done."""
+    def remove_snapshot(self, name: str, snapshot: str) -> str | None:
+        """Remove a snapshot, or hide it until the last clone of it goes; gone is done.
+
+        The name that it is hidden by; none where the cluster takes it along with that clone.
+        """
         with contextlib.suppress(self._rbd.ImageNotFound), self._open(name, writable=True) as image:
             if image.is_protected_snap(snapshot):
                 try:
                     image.unprotect_snap(snapshot)
                 except self._rbd.ImageBusy:
-                    if not snapshot.endswith(names.GONE):
-                        image.rename_snap(snapshot, snapshot + names.GONE)
-                    return
+                    if snapshot.endswith(names.GONE):
+                        return snapshot
+                    image.rename_snap(snapshot, snapshot + names.GONE)
+                    return snapshot + names.GONE
             image.remove_snap(snapshot)
+        return None
 
     # names that a death left behind
 

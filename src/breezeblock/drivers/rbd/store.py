@@ -4,6 +4,7 @@ An image's record lies in its own metadata. A clone inherits the metadata of wha
 written anew before its image is published.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -149,6 +150,12 @@ class Store:
         listed: list[str] = self._cluster.call("images")
         return listed
 
+    def snapshot(self, name: str, snapshot: str) -> Info:
+        """Keep the content of a volume; there already is done. The volume. Raises `BackendNotFound`."""
+        if self._cluster.call("id_of", name) is None:
+            self.get(name)
+        return msgspec.convert(self._cluster.call("snapshot", name, snapshot), Info)
+
     # making
 
     def make(self, name: str, build: Callable[[str], None]) -> None:
@@ -186,9 +193,14 @@ class Store:
     def discard(self, name: str) -> None:
         """Hide what is being made for a volume, or what a death left of that, and have it removed."""
         image_id: str | None = self._cluster.call("id_of", name + names.TMP)
-        if image_id is not None:
-            gone = names.hidden(name, image_id)
+        if image_id is None:
+            return
+        gone = names.hidden(name, image_id)
+        try:
             self._cluster.call("rename", name + names.TMP, gone)
+        except BackendOutOfSpace:
+            self._remove_unseen(name + names.TMP)  # a name takes room, too
+        else:
             self.reap(gone)
 
     def delete(self, name: str) -> None:
@@ -207,7 +219,7 @@ class Store:
         try:
             self._cluster.call("rename", name, gone)
         except BackendOutOfSpace:
-            # a name takes room, too: what nothing stands on goes without another one
+            # what nothing stands on goes without another name
             if found.kept() or not self._remove(found):
                 raise
             return
@@ -228,11 +240,14 @@ class Store:
 
     def _reap(self, name: str) -> None:
         with self._parents.hold(name):
-            image = self.info(name)
-            if image is None:
-                self._cluster.call("remove", name)  # half made, or half removed: there is nothing to open
-            elif not image.kept():
-                self._remove(image)
+            self._remove_unseen(name)
+
+    def _remove_unseen(self, name: str) -> None:
+        image = self.info(name)
+        if image is None:
+            self._cluster.call("remove", name)  # half made, or half removed: there is nothing to open
+        elif not image.kept():
+            self._remove(image)
 
     def settle(self, name: str) -> None:
         """End what was cut short of removing the images that were a volume before."""
@@ -245,16 +260,31 @@ class Store:
         for name in self.images():
             self.reap(name)
 
-    def forget_parent(self, image: Info) -> None:
-        """Tidy up what a clone stood on, after it stands on that no more."""
+    @contextlib.contextmanager
+    def leaving_parent(self, image: Info) -> Iterator[None]:
+        """In the block an image comes to stand on its parent no more; then what was there for it alone goes.
+
+        The moment of a clone goes before: without its clone it would be taken for one that a death left.
+        """
         if image.parent is None or image.parent.pool != self._pool:
+            yield
             return
-        # asked for now, and not before: somebody else may have deleted it meanwhile, and left it to this one
+        hidden = self._forget_moment(image.parent, image.parent.snapshot)
+        yield
+        if hidden is not None:
+            self._forget_moment(image.parent, hidden)
         name: str | None = self._cluster.call("name_of", image.parent.id)
         if name is not None:
-            if names.is_passing(image.parent.snapshot):
-                self._cluster.call("remove_snapshot", name, image.parent.snapshot)
             self.reap(name)
+
+    def _forget_moment(self, parent: Parent, snapshot: str) -> str | None:
+        """Remove a snapshot that was taken for a clone alone; the name that it still has, by clones of the first format."""
+        # its image's name is asked for now: somebody else may have deleted it meanwhile, and left it to this one
+        name: str | None = self._cluster.call("name_of", parent.id)
+        if name is None or not names.is_passing(snapshot):
+            return None
+        hidden: str | None = self._cluster.call("remove_snapshot", name, snapshot)
+        return hidden
 
     def refuse_open(self, image: Info) -> None:
         """Raises `BackendInUse` where a client has the image open."""
@@ -265,10 +295,9 @@ class Store:
         """Remove an image with its snapshots; False where clones stand on it, the last of which takes it along."""
         for snapshot, _ in image.snapshots:
             self._cluster.call("remove_snapshot", image.name, snapshot)
-        if not self._cluster.call("remove", image.name):
-            return False
-        self.forget_parent(image)
-        return True
+        with self.leaving_parent(image):
+            removed: bool = self._cluster.call("remove", image.name)
+        return removed
 
     def _sweep(self, name: str) -> None:
         """Remove what is left of a volume that is not there: hidden images, and moments that clones were to be made of."""
