@@ -31,7 +31,10 @@ def open_endpoint(address: str) -> Endpoint:
 
 
 class Embedded:
-    """A subject of the rounds, and a context manager that stops the server. `endpoint_at` tells how to be let in there."""
+    """A subject of the rounds, and a context manager that stops the server.
+
+    `endpoint_at` tells how to be let in there, `settle` waits for what it does behind its answers.
+    """
 
     name = "Breezeblock"
 
@@ -42,7 +45,9 @@ class Embedded:
         repeat: int,
         configuration: str = CONFIGURATION,
         endpoint_at: Callable[[str], Endpoint] = open_endpoint,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
+        self._settle = settle
         self._data_dir = data_dir
         self._endpoint_at = endpoint_at
         self._image_file = image_file
@@ -83,6 +88,7 @@ class Embedded:
             processes=self._processes(),
             image_file=self._image_file,
             repeat=self._repeat,
+            settle=self._settle,
         )
         return target, figures
 

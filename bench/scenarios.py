@@ -32,6 +32,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A qcow2 file to upload afresh each round; without it, or without an image endpoint, `image_id` is used."""
     image_id: str | None = None
     repeat: int = 10
+    settle: Callable[[], None] = lambda: None
+    """Waits until the server has done what it does behind its answers."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,6 +208,7 @@ def delete(target: Target) -> Sample:
         with watch.operation():
             target.client.delete("volume", volume_id)
             target.client.wait_gone("volume", volume_id)
+    target.settle()  # what it costs to delete counts, also behind the answer
     return watch.sample()
 
 
@@ -282,11 +285,11 @@ NAMES = (*SINGLE, "image")
 
 def run(name: str, target: Target) -> dict[str, Sample]:
     """Run one scenario of `NAMES` once; the figures by their names. Raises `ApiError` or what the connection raises."""
-    if name == "image":
-        return image_volumes(target)
-    if name not in SINGLE:
+    if name != "image" and name not in SINGLE:
         raise ApiError(f"There is no scenario {name}; there are {', '.join(NAMES)}.")
-    return {name: SINGLE[name](target)}
+    figures = image_volumes(target) if name == "image" else {name: SINGLE[name](target)}
+    target.settle()
+    return figures
 
 
 def _require_listed(target: Target) -> None:

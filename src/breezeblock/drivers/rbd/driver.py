@@ -230,8 +230,10 @@ class RbdDriver:
     ) -> None:
         """Make an image of a snapshot, of `size` bytes at least, standing on it unless that would be too deep."""
         deepest: int = self._options["rbd_max_clone_depth"]
-        is_clone = source.parent is not None
-        too_deep = deepest == 0 or (is_clone and self._cluster.call("depth", source.image) >= deepest)
+        below = source.parent
+        too_deep = deepest == 0 or (
+            below is not None and self._cluster.call("depth", below.pool, below.image) + 1 >= deepest
+        )
         self._clone_of((None, source.image, source.name), name, volume, size if size > source.size else None, record)
         if flatten or too_deep:
             made = self._store.info(name)

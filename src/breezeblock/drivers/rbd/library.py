@@ -193,9 +193,9 @@ class Library:
             "plain": not image.old_format(),
         }
 
-    def depth(self, name: str) -> int:
+    def depth(self, pool: str, name: str) -> int:
         """How many images are below one."""
-        depth, pool = 0, None
+        depth = 0
         while True:
             with self._pool(pool) as io, self._open(name, io=io) as image:
                 parent = self._parent(image)
