@@ -11,13 +11,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from bench import page, report
+from bench import librbd, page, report
 from bench.__main__ import peer_from
 from bench.client import Endpoint
 from bench.embedded import Embedded, make_image, open_endpoint
@@ -103,13 +103,15 @@ def _embedded(data_dir: Path, image_file: Path, repeat: int, pool: Pool, peer: R
     return Embedded(data_dir, image_file, repeat, configuration, endpoint_at, pool.settle)
 
 
-def section(results: Results, server: str, peer: str | None) -> str:
-    """The part of BENCHMARKS.md on Ceph."""
+def section(results: Results, server: str, peer: str | None, alone: Mapping[str, float]) -> str:
+    """The part of BENCHMARKS.md on Ceph; `alone` is what librbd takes, in ms."""
+    told = ", ".join(f"{what} {report.number(took)} ms" for what, took in alone.items())
     return f"""`make bench-ceph` wrote this part on {report.today()}: {report.how(results)}
 {server} runs as `breezeblock serve` on SQLite with the backend `rbd`; the peer, where there is one, with a pool of its own
 on the same cluster (one monitor, one OSD on a file, no copies), and {server} then with the peer's Keystone and Glance. What
 Ceph itself costs is in the times and not in the CPU. What a deletion leaves to be done behind its answer is in its CPU; nothing
 else begins before that is done. "First" is the first volume of an image the server has not seen.
+Of this cluster librbd alone takes: {told}; a clone of a volume needs a snapshot and a clone.
 
 {report.table(results, server, peer, GOALS)}
 """
@@ -135,7 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _embedded(Path(made) / "data", image_file, options.repeat, pool, peer) as embedded:
             subjects: list[Subject] = [embedded, *([peer] if peer else [])]
             results = measure(subjects, options.tests.split(","), options.rounds)
-    text = section(results, embedded.name, peer.name if peer else None)
+        alone = librbd.alone(pool.conf, pool.user, pool.pool)
+    text = section(results, embedded.name, peer.name if peer else None, alone)
     print(text)
     if options.json:
         results.save(options.json)
