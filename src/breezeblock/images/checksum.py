@@ -1,6 +1,7 @@
 """What the bytes of an image have to be: hashed beside their transfer, and judged at its end."""
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -9,6 +10,9 @@ import msgspec
 from breezeblock.errors import ImageUnacceptable
 from breezeblock.images.digest import Digest, new_digest
 from breezeblock.model.image import Image
+
+AHEAD = 3
+"""Pieces that wait to be hashed, so that the thread which does it never waits for the next one."""
 
 
 class HashState(msgspec.Struct, frozen=True):
@@ -66,14 +70,16 @@ class Checksum:
         self._digests: dict[str, Digest] = {
             name: new_digest(name, states.get(name)) for name in dict.fromkeys(one.algorithm for one in checks)
         }
-        self._pool = ThreadPoolExecutor(max(1, len(self._digests)), "image-hash")
-        self._pending: list[Future[None]] = []
+        # one thread for each: the pieces of a hash have to keep their order
+        self._threads = {name: ThreadPoolExecutor(1, "image-hash") for name in self._digests}
+        self._pending: deque[Future[None]] = deque()
 
     def __enter__(self) -> "Checksum":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        for thread in self._threads.values():
+            thread.shutdown(cancel_futures=True)
 
     def update(self, piece: bytes, position: int) -> None:
         """Hash the bytes at `position` of the image while the caller goes on; what was hashed before is left out."""
@@ -81,9 +87,9 @@ class Checksum:
         self.position = max(self.position, position + len(piece))
         if not self._digests or known >= len(piece):
             return
-        self._wait()
         data = piece[known:] if known > 0 else piece
-        self._pending = [self._pool.submit(digest.update, data) for digest in self._digests.values()]
+        self._wait(AHEAD * len(self._digests))
+        self._pending.extend(self._threads[name].submit(digest.update, data) for name, digest in self._digests.items())
 
     def states(self) -> tuple[HashState, ...]:
         """To go on from in another process; nothing where there is no hash, or one that cannot be taken up."""
@@ -98,7 +104,7 @@ class Checksum:
         for check in self._checks:
             check.judge(bytes.fromhex(self._digests[check.algorithm].hexdigest()))
 
-    def _wait(self) -> None:
-        for pending in self._pending:
-            pending.result()
-        self._pending = []
+    def _wait(self, left: int = 0) -> None:
+        """Until no more than so many updates are under way."""
+        while len(self._pending) > left:
+            self._pending.popleft().result()
