@@ -375,7 +375,9 @@ class RbdDriver:
                 found.add(image)
             elif image.endswith(names.TMP) and not image.endswith(names.REPLICA + names.TMP):
                 found.add(names.origin(image) + names.TMP)
-            for snapshot, _ in snapshots if image.startswith("volume-") else ():
+            if not image.startswith("volume-") or names.is_discarded(image):
+                continue
+            for snapshot, _ in snapshots:
                 if names.is_snapshot(snapshot):
                     found.add(snapshot)
                     self._seen[snapshot] = image

@@ -5,6 +5,7 @@
 | `volume-ID` | a volume, whole |
 | `volume-ID.tmp` | what is being made, and then takes the place of the volume |
 | `volume-ID.IMAGE.gone` | an image that was a volume: snapshots or clones of it live on, or it is being removed |
+| `volume-ID.tmp.IMAGE.gone` | an image that was being made: it is being removed with all that it has |
 | `volume-ID.replica` | in another cluster: a volume, as it was when last in step |
 | `volume-ID.unmanaged` | a volume that was let go of |
 | `@snapshot-ID`, `@snapshot-ID.unmanaged` | a snapshot, whole, and one that was let go of |
@@ -62,6 +63,11 @@ def clone_of(snapshot: str) -> str | None:
 def hidden(name: str, image_id: str) -> str:
     """The name of an image that was the volume `name`."""
     return f"{name}.{image_id}{GONE}"
+
+
+def is_discarded(name: str) -> bool:
+    """Whether an image was never a volume, so that its snapshots are nobody's."""
+    return TMP in name
 
 
 def origin(name: str) -> str:

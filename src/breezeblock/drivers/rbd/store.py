@@ -195,7 +195,7 @@ class Store:
         image_id: str | None = self._cluster.call("id_of", name + names.TMP)
         if image_id is None:
             return
-        gone = names.hidden(name, image_id)
+        gone = names.hidden(name + names.TMP, image_id)
         try:
             self._cluster.call("rename", name + names.TMP, gone)
         except BackendOutOfSpace:
@@ -246,7 +246,7 @@ class Store:
         image = self.info(name)
         if image is None:
             self._cluster.call("remove", name)  # half made, or half removed: there is nothing to open
-        elif not image.kept():
+        elif names.is_discarded(name) or not image.kept():
             self._remove(image)
 
     def settle(self, name: str) -> None:
