@@ -320,8 +320,8 @@ def test_the_first_cluster_is_lost(clusters: tuple[Ceph, Ceph], tmp_path: Path) 
         for one in (volume_id, single):
             running.client.call("DELETE", f"/volumes/{one}")
         running.wait_until_none("volumes")
-    here.wait_for_images("volumes")
-    there.wait_for_images("others")
+        here.wait_for_images("volumes")
+        there.wait_for_images("others")
 
 
 def _gone(running: Service, volume_id: str) -> bool:
