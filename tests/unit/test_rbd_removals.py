@@ -64,13 +64,14 @@ def test_what_is_in_the_way_goes_by(error: Exception, monkeypatch: pytest.Monkey
     behind.close()
 
 
-def test_what_cannot_be_removed_stops_nothing() -> None:
+@pytest.mark.parametrize("error", [DriverError("broken"), ValueError("a defect of ours")])
+def test_what_cannot_be_removed_stops_nothing(error: Exception) -> None:
     """It is for the next start."""
     removed: list[str] = []
 
     def remove(name: str) -> None:
         if name == "broken":
-            raise DriverError("broken")
+            raise error
         removed.append(name)
 
     behind = Removals(remove)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 from breezeblock.drivers import copying
-from breezeblock.errors import BackendInUse, BackendTransient, BreezeblockError
+from breezeblock.errors import BackendInUse, BackendTransient
 
 LOG = logging.getLogger(__name__)
 
@@ -73,8 +73,8 @@ class Removals:
             timer = threading.Timer(AGAIN_SECONDS, self._names.put, (name,))
             timer.daemon = True
             timer.start()
-        except BreezeblockError as error:
-            LOG.error("%s is not removed before the next start: %s", name, error)
+        except Exception:  # the thread lives on: others wait for it
+            LOG.exception("%s is not removed before the next start.", name)
 
     def _tell(self, done: int, total: int | None) -> None:
         if self._ending.is_set():
