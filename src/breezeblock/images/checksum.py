@@ -11,7 +11,7 @@ from breezeblock.errors import ImageUnacceptable
 from breezeblock.images.digest import Digest, new_digest
 from breezeblock.model.image import Image
 
-AHEAD = 3
+AHEAD = 8
 """Pieces that wait to be hashed, so that the thread which does it never waits for the next one."""
 
 

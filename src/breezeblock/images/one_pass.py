@@ -24,7 +24,7 @@ from breezeblock.images.formats.layout import Layout, Part
 KEEP_SECONDS = 2.0
 PIECE = 1 << 20
 _GRAIN = 4096
-_ZEROS = bytes(PIECE)
+_ZEROS, _ZERO_GRAIN = bytes(PIECE), bytes(_GRAIN)
 _UNPACKERS = 2
 _BATCHES = 4
 
@@ -85,9 +85,9 @@ def _write(part: Part, begin: int, stream: "_Stream", writer: "_Writer") -> Iter
         return
     position, end = max(part.position, begin), part.position + part.length
     while position < end:
-        data = stream.some(position, end - position)
-        writer.write(data, part.offset + position - part.position)
-        position += len(data)
+        data, first, last = stream.some(position, end - position)
+        write_sparsely(writer.target, data, part.offset + position - part.position, first, last)
+        position += last - first
         yield position
 
 
@@ -124,15 +124,16 @@ class _Stream:
             self._reached(self._end + len(piece))
         return piece
 
-    def some(self, position: int, most: int) -> bytes:
-        """At least one and at most `most` bytes from `position` on: what is there without waiting for more."""
+    def some(self, position: int, most: int) -> tuple[bytes, int, int]:
+        """At least one and at most `most` bytes from `position` on: what is there without waiting for more. They are not
+        copied: it is a piece, and where in it they begin and end."""
         while position >= self._end:
             piece = self._next()
             if piece is None:
                 raise self._cut_off()
             self._start, self._held = self._end, piece
-        skip = position - self._start
-        return self._held if not skip and most >= len(self._held) else self._held[skip : skip + most]
+        first = position - self._start
+        return self._held, first, min(first + most, len(self._held))
 
     def take(self, position: int, length: int) -> bytes:
         """Exactly these bytes."""
@@ -158,11 +159,11 @@ class _Stream:
 
 
 class _Writer:
-    """Writes parts to the target; packed ones are unpacked by two threads, a MiB at once. A context manager."""
+    """Writes packed parts to the target; they are unpacked by two threads, a MiB at once. A context manager."""
 
     def __init__(self, layout: Layout, target: BlockTarget) -> None:
         self._layout = layout
-        self._target = target
+        self.target = target
         self._threads = ThreadPoolExecutor(_UNPACKERS, "unpack")
         self._batch: list[tuple[bytes, int]] = []
         self._offsets: list[int] = []
@@ -176,10 +177,6 @@ class _Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._threads.shutdown(cancel_futures=True)
-
-    def write(self, data: bytes, offset: int) -> None:
-        """Plain bytes of the disk."""
-        write_sparsely(self._target, data, offset)
 
     def unpack(self, data: bytes, part: Part) -> None:
         """A packed part; it is written a little later."""
@@ -205,21 +202,24 @@ class _Writer:
     def _write_batch(self) -> None:
         offsets, batch = self._pending.popleft()
         for offset, data in zip(offsets, batch.result(), strict=True):
-            write_sparsely(self._target, data, offset)
+            write_sparsely(self.target, data, offset, 0, len(data))
 
 
-def write_sparsely(target: BlockTarget, data: bytes, offset: int) -> None:
-    """Write the runs that are not zero, found in steps of 4 KiB, in as few writes as there are runs."""
+def write_sparsely(target: BlockTarget, data: bytes, offset: int, first: int, last: int) -> None:
+    """Write `data[first:last]` at `offset`, without what is zero in steps of 4 KiB, in as few writes as that takes."""
     if data == _ZEROS:
         return
-    view = memoryview(data)
-    start: int | None = None
-    for at in range(0, len(data), _GRAIN):
-        if data.startswith(_ZEROS[: min(_GRAIN, len(data) - at)], at):
-            if start is not None:
-                target.pwrite(view[start:at], offset + start)
-                start = None
-        elif start is None:
-            start = at
-    if start is not None:
-        target.pwrite(view[start:], offset + start)
+    view, written = memoryview(data), first
+    # what is zero begins with a zero, and few other steps do
+    beginnings = data[first:last:_GRAIN]
+    step = beginnings.find(0)
+    while step >= 0:
+        at = first + step * _GRAIN
+        end = min(at + _GRAIN, last)
+        if data.startswith(_ZERO_GRAIN[: end - at], at):
+            if written < at:
+                target.pwrite(view[written:at], offset + written - first)
+            written = end
+        step = beginnings.find(0, step + 1)
+    if written < last:
+        target.pwrite(view[written:last], offset + written - first)
