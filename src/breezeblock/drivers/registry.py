@@ -4,8 +4,9 @@ An entry point names a function `open_driver(settings: BackendSettings) -> Drive
 here: a package with such an entry point is enough.
 """
 
+import functools
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from typing import cast
 
 from breezeblock.config import BackendSettings
@@ -21,9 +22,15 @@ CINDER_NAMES = {
 """Class paths that a cinder.conf names, and the drivers here that take their place."""
 
 
+@functools.cache
+def _installed() -> EntryPoints:
+    """Read once: what describes the installed packages is some megabyte, and backends may be many."""
+    return entry_points(group="breezeblock.drivers")
+
+
 def names() -> list[str]:
     """The names of all installed drivers."""
-    return sorted({point.name for point in entry_points(group="breezeblock.drivers")})
+    return sorted(_installed().names)
 
 
 def open_driver(settings: BackendSettings, active_backend_id: str | None = None) -> Driver:
@@ -40,7 +47,7 @@ def open_driver(settings: BackendSettings, active_backend_id: str | None = None)
 def make_driver(settings: BackendSettings) -> Driver:
     """The driver of a backend, which touches nothing yet. Raises `ConfigError` for an unknown one."""
     wanted = CINDER_NAMES.get(settings.volume_driver, settings.volume_driver)
-    for point in entry_points(group="breezeblock.drivers", name=wanted):
+    for point in _installed().select(name=wanted):
         return cast(OpenDriver, point.load())(settings)
     raise ConfigError(
         f"Backend {settings.name} asks for the driver {settings.volume_driver}, which is not installed. "
