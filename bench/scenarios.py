@@ -307,6 +307,7 @@ def _make_volumes(target: Target, **source: Any) -> Sample:
             target.client.wait_available("volume", made[-1])
     sample = watch.sample()
     _delete(target.client, made)
+    target.settle()
     return sample
 
 

@@ -232,7 +232,7 @@ class RbdDriver:
         deepest: int = self._options["rbd_max_clone_depth"]
         below = source.parent
         too_deep = deepest == 0 or (
-            below is not None and self._cluster.call("depth", below.pool, below.image) + 1 >= deepest
+            below is not None and self._cluster.call("depth", below.pool, below.id) + 1 >= deepest
         )
         self._clone_of((None, source.image, source.name), name, volume, size if size > source.size else None, record)
         if flatten or too_deep:

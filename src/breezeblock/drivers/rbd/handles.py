@@ -1,12 +1,17 @@
-"""Images that stay open between calls, to be read or written."""
+"""Images that stay open between calls, to be read or written, or until they are closed behind the answer."""
 
 import itertools
+import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 IN_FLIGHT = 32 << 20
 """Bytes that are written to an image and not yet known to be on the cluster."""
+CLOSERS = 4
+
+LOG = logging.getLogger(__name__)
 
 
 class Handles:
@@ -73,6 +78,35 @@ class Handles:
 
         self._open[number].image.diff_iterate(offset, length, since, add, include_parent=True, whole_object=not exact)
         return found
+
+
+class Closing:
+    """Closes images behind the answers of the calls that had them open: to give back a lock and a watch takes a while."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(CLOSERS)
+        self._begun: dict[str, Future[None]] = {}
+
+    def begin(self, name: str, image: Any) -> None:
+        """Have an image closed that was opened by a name."""
+        self._begun[name] = closing = self._threads.submit(self._close, name, image)
+        closing.add_done_callback(lambda _: self._begun.pop(name, None))
+
+    def _close(self, name: str, image: Any) -> None:
+        try:
+            image.close()
+        except Exception:  # nobody waits for the answer; what was done with the image was told to be done already
+            LOG.exception("%s could not be closed.", name)
+
+    def wait(self, name: str) -> None:
+        """Until an image of that name is closed, if one is to be."""
+        begun = self._begun.get(name)
+        if begun is not None:
+            begun.result()
+
+    def end(self) -> None:
+        """Until all are closed; no other can be."""
+        self._threads.shutdown()
 
 
 class _Handle:

@@ -13,7 +13,7 @@ from typing import Any
 
 from breezeblock.drivers.rbd import binding, names
 from breezeblock.drivers.rbd.directory import Directory
-from breezeblock.drivers.rbd.handles import Handles
+from breezeblock.drivers.rbd.handles import Closing, Handles
 from breezeblock.drivers.rbd.ledger import Ledger
 from breezeblock.drivers.rbd.wire import Access
 from breezeblock.errors import BreezeblockError, ConfigError
@@ -87,6 +87,7 @@ class Library:
         self.open, self.close = handles.open, handles.close
         self.read, self.write, self.zero, self.flush = handles.read, handles.write, handles.zero, handles.flush
         self.extents, self.changes = handles.extents, handles.changes
+        self._closing = Closing()
         ledger = Ledger(self._rados, self._io)
         self.add_connection, self.remove_connections = ledger.add_connection, ledger.remove_connections
         self.connections = ledger.connections
@@ -120,6 +121,7 @@ class Library:
 
     def leave(self) -> None:
         """End the connection in good order; what follows is the end of the process."""
+        self._closing.end()
         if self._owned:
             self._io.write_full(self._owned, b" " * OWNER_BYTES)
 
@@ -176,32 +178,32 @@ class Library:
         if pool is None and image_id is None:
             return None  # to be told so by the maps takes a fifth of the time
         try:
-            with self._pool(pool) as io, self._open(None if image_id else name, io=io, image_id=image_id) as image:
-                return self._told_of(name, image)
+            with self._pool(pool) as io, self._open(name, io=io, image_id=image_id) as image:
+                return {**self._header(name, image), "watchers": self._watchers(image)}
         except self._rbd.ImageNotFound:
             return None
 
-    def _told_of(self, name: str, image: Any) -> dict[str, Any]:
+    def _header(self, name: str, image: Any) -> dict[str, Any]:
         return {
             "name": name,
             "id": image.id(),
             "size": image.size(),
             "snapshots": [(one["name"], one["size"]) for one in self._snapshots(image)],
             "parent": self._parent(image),
-            "watchers": self._watchers(image),
             "record": self._record(image),
             "plain": not image.old_format(),
         }
 
-    def depth(self, pool: str, name: str) -> int:
+    def depth(self, pool: str, image_id: str) -> int:
         """How many images are below one."""
         depth = 0
         while True:
-            with self._pool(pool) as io, self._open(name, io=io) as image:
-                parent = self._parent(image)
+            with self._pool(pool) as io:
+                parent = Directory(self._rados, io).parent_of(image_id)
             if parent is None:
                 return depth
-            pool, name = parent["pool"], parent["image"]
+            number, image_id = parent
+            pool = self._cluster.pool_reverse_lookup(number)
             depth += 1
 
     def _snapshots(self, image: Any) -> list[dict[str, Any]]:
@@ -338,8 +340,9 @@ class Library:
     # snapshots
 
     def snapshot(self, name: str, snapshot: str) -> dict[str, Any]:
-        """Keep an image's content; there already, whole, is done. The image (`store.Info`)."""
-        with self._open(name, writable=True) as image:
+        """Keep an image's content; there already, whole, is done. The image (`store.Header`)."""
+        image = self._open(name, writable=True, image_id=self._directory.get_id(name))
+        try:
             try:
                 image.create_snap(snapshot)
             except self._rbd.ImageExists:
@@ -349,7 +352,9 @@ class Library:
             if self._lacks_object_map(image, snapshot):
                 image.remove_snap(snapshot)
                 raise OSError(errno.ENOSPC, f"the object map of {snapshot} could not be written")
-            return self._told_of(name, image)
+            return self._header(name, image)
+        finally:
+            self._closing.begin(name, image)
 
     def is_taken(self, name: str, snapshot: str) -> bool:
         """Whether a snapshot that is there is whole."""
@@ -417,14 +422,17 @@ class Library:
 
     def _open(
         self,
-        name: str | None,
+        name: str,
         snapshot: str | None = None,
         *,
         io: Any = None,
         writable: bool = False,
         image_id: str | None = None,
     ) -> Any:
-        return self._rbd.Image(io or self._io, name, snapshot, read_only=not writable, image_id=image_id)
+        if writable:
+            self._closing.wait(name)  # else the two would ask each other for the image's lock
+        known_as = None if image_id else name
+        return self._rbd.Image(io or self._io, known_as, snapshot, read_only=not writable, image_id=image_id)
 
     @contextlib.contextmanager
     def _pool(self, name: str | None) -> Iterator[Any]:

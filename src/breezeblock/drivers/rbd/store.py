@@ -44,16 +44,14 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: str
 
 
-class Info(msgspec.Struct, frozen=True, kw_only=True):
-    """An image. Sizes are bytes; `snapshots` are those that somebody made, by name and size."""
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image says of itself. Sizes are bytes; `snapshots` are those that somebody made, by name and size."""
 
     name: str
     id: str
     size: int
     snapshots: list[tuple[str, int]]
     parent: Parent | None
-    watchers: list[str]
-    """Addresses of the clients that have it open, beside this one."""
     record: str | None
     plain: bool
     """Whether it is an image of the second format."""
@@ -65,6 +63,13 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     def kept(self) -> list[str]:
         """Its snapshots that have to stay."""
         return [name for name, _ in self.snapshots if not names.is_passing(name)]
+
+
+class Info(Header, frozen=True, kw_only=True):
+    """An image, and who uses it."""
+
+    watchers: list[str]
+    """Addresses of the clients that have it open, beside this one."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -150,11 +155,13 @@ class Store:
         listed: list[str] = self._cluster.call("images")
         return listed
 
-    def snapshot(self, name: str, snapshot: str) -> Info:
+    def snapshot(self, name: str, snapshot: str) -> Header:
         """Keep the content of a volume; there already is done. The volume. Raises `BackendNotFound`."""
-        if self._cluster.call("id_of", name) is None:
-            self.get(name)
-        return msgspec.convert(self._cluster.call("snapshot", name, snapshot), Info)
+        try:
+            told = self._cluster.call("snapshot", name, snapshot)
+        except BackendNotFound:
+            told = self._cluster.call("snapshot", self.get(name).name, snapshot)
+        return msgspec.convert(told, Header)
 
     # making
 
