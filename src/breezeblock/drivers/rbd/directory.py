@@ -5,6 +5,7 @@ They are asked and changed as librbd does it, but without opening the image, whi
 a lock for what is one change here. Texts go over the wire as their length, in four bytes, and their bytes.
 """
 
+import errno
 from typing import Any
 
 DIRECTORY = "rbd_directory"
@@ -26,10 +27,10 @@ class Directory:
         return self._asked("dir_get_id", name)
 
     def get_id(self, name: str) -> str:
-        """As `id_of`. Raises `ObjectNotFound` where the name is free."""
+        """As `id_of`. Raises `FileNotFoundError` where the name is free."""
         image_id = self.id_of(name)
         if image_id is None:
-            raise self._rados.ObjectNotFound(f"There is no image {name}.")
+            raise FileNotFoundError(errno.ENOENT, f"There is no image {name}")
         return image_id
 
     def name_of(self, image_id: str) -> str | None:
@@ -39,7 +40,7 @@ class Directory:
     def rename(self, old: str, new: str) -> None:
         """Give an image another name: write the new one, change the maps, remove the old one; nobody has it open under it.
 
-        Raises `ObjectNotFound` where there is no image `old`, `ObjectExists` where there is one that is called `new`.
+        Raises `FileNotFoundError` where there is no image `old`, `ObjectExists` where there is one that is called `new`.
         """
         image_id = self.get_id(old)
         self._claim(new, image_id)
@@ -51,7 +52,7 @@ class Directory:
         self._io.remove_object(_place(name))
 
     def note(self, name: str, key: str, value: str) -> None:
-        """Write into the metadata of an image. Raises `ObjectNotFound`."""
+        """Write into the metadata of an image. Raises `FileNotFoundError`."""
         image_id = self.get_id(name)
         told = (1).to_bytes(4, "little") + _text(key) + _text(value)
         self._io.execute(f"rbd_header.{image_id}", "rbd", "metadata_set", told)
