@@ -4,6 +4,7 @@ A program dies with the thread's process (`setpriv --pdeathsig`), inherits no fi
 secret on its argument list, since every user of the machine can read that. Only what `start_daemon` starts lives on.
 """
 
+import ctypes
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from breezeblock.errors import CommandFailed
 
 POLL_SECONDS = 0.2
 PARENT = "BREEZEBLOCK_PARENT"
+_PR_SET_PDEATHSIG = 1
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 _daemons: list[int] = []
@@ -237,3 +239,13 @@ def end_without_parent() -> None:
     parent = os.environ.pop(PARENT, None)
     if parent is not None and int(parent) != os.getppid():
         raise SystemExit(f"process {parent}, which started this one, has ended")
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the kernel kill this process, a fork of `parent`, when that dies; it ends here where that is dead already.
+
+    Otherwise what it has open, such as a socket that it listens on, is in the way of the next one.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise SystemExit(f"process {parent}, which this one is a fork of, has ended")

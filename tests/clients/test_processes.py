@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from breezeblock import config
 from breezeblock.cli.client import Client
+from breezeblock.errors import ServiceUnavailable
 from breezeblock.exports.nbd import NbdExports
 from tests.processes import Server, free_port
 
@@ -182,6 +184,37 @@ def test_everything_killed_is_taken_up_by_the_next_start(start):
     server.kill()
     _, client = start("simulated")
     status_of(client, volume_id, "available")
+
+
+def test_an_api_killed_amid_a_request_leaves_its_address_to_the_next(start, tmp_path):
+    """Its process of threads would serve a request that waits for the worker to the end, with the socket in its hands."""
+    server, client = start("simulated")
+    volume_id = create(client)
+    status_of(client, volume_id, "available")
+    worker, api = child(server, "worker"), child(server, "api")
+    os.kill(worker, signal.SIGSTOP)
+    connector = {"host": "h", "ip": "127.0.0.1", "initiator": "iqn.2026-01.org.example:h"}
+    wanted = {"attachment": {"volume_uuid": volume_id, "connector": connector}}
+    lost = []
+
+    def attach():
+        try:
+            Client(tmp_path / "data").call("POST", "/attachments", wanted)
+        except ServiceUnavailable as error:
+            lost.append(error)
+
+    asking = threading.Thread(target=attach)
+    asking.start()
+    while client.call("GET", f"/volumes/{volume_id}")["volume"]["status"] == "available":
+        time.sleep(0.02)
+    os.kill(api, signal.SIGKILL)
+    asking.join(30)
+    assert lost, "the request went on without its server"
+    os.kill(worker, signal.SIGCONT)
+    while child(server, "api") == api:
+        time.sleep(0.02)
+    server.wait_for(client.root + "/healthcheck")
+    assert not server.has_ended
 
 
 def test_a_killed_supervisor_is_followed_at_once(tmp_path):

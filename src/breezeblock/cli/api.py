@@ -39,6 +39,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "proc_name": "breezeblock-api",
             "loglevel": "warning",
             "control_socket_disable": True,
+            "post_fork": lambda _arbiter, worker: commands.end_with_parent(worker.ppid),
             "post_worker_init": lambda _worker: self._notifier.tell(notify.READY),
         }
         for key, value in settings.items():
