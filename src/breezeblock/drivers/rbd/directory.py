@@ -5,6 +5,7 @@ They are asked and changed as librbd does it, but without opening the image, whi
 a lock for what is one change here. Texts go over the wire as their length, in four bytes, and their bytes.
 """
 
+import contextlib
 import errno
 from typing import Any
 
@@ -45,11 +46,12 @@ class Directory:
         image_id = self.get_id(old)
         self._claim(new, image_id)
         self._io.execute(DIRECTORY, "rbd", "dir_rename_image", _text(old) + _text(new) + _text(image_id))
-        self._io.remove_object(_place(old))
+        self.forget(old)
 
     def forget(self, name: str) -> None:
-        """Remove what leads from a name to an image that has another one."""
-        self._io.remove_object(_place(name))
+        """Remove what leads from a name to an image that has another one, or to none; gone is done."""
+        with contextlib.suppress(self._rados.ObjectNotFound):  # whoever removed half of the image removed this first
+            self._io.remove_object(_place(name))
 
     def note(self, name: str, key: str, value: str) -> None:
         """Write into the metadata of an image. Raises `FileNotFoundError`."""
