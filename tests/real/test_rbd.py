@@ -111,6 +111,15 @@ def test_clones_are_flattened_when_they_are_too_deep(ceph: Ceph, make: Make) -> 
         storage.driver.delete_volume(one)
 
 
+def test_a_name_that_a_dead_client_removed_keeps_nobody_from_deleting(ceph: Ceph, make: Make) -> None:
+    """The object that leads from a name to its image is the first that goes of an image."""
+    storage = make()
+    volume = storage.volume(FIRST)
+    ceph.run("rados", "--pool", "volumes", "rm", f"rbd_id.{volume.storage_name}")
+    storage.driver.delete_volume(volume)
+    ceph.wait_for_images("volumes")
+
+
 def test_volumes_of_snapshots_are_flattened_where_asked(ceph: Ceph, make: Make) -> None:
     """`rbd_flatten_volume_from_snapshot`."""
     storage = make(rbd_flatten_volume_from_snapshot="true")
