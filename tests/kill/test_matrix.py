@@ -14,13 +14,12 @@ from breezeblock import killpoints
 from tests import postgres
 from tests.kill.base import Base
 from tests.kill.scenarios import SCENARIOS
-from tests.kill.world import World, attempt
+from tests.kill.world import BACKGROUND, World, attempt
 
 ALL = os.environ.get("BREEZEBLOCK_KILL_MATRIX") == "all"
 DATABASES = ("sqlite", "postgresql")
 MOST_PASSINGS = 3
 PASSING_SECONDS = 20
-BACKGROUND = {"take_slot", "take_up", "restore_exports", "report_pools"}
 RUNS = [
     (name, database)
     for turn, database in enumerate(DATABASES)

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from pathlib import Path
 from typing import cast
 
@@ -71,6 +72,8 @@ FAILURES = 20
 SECONDS = 180
 """An image of an encrypted volume is a GiB, hashed when it comes and when it is read."""
 LOOK_SECONDS = 0.02
+BACKGROUND = {"take_slot", "take_up", "restore_exports", "report_pools"}
+"""The places that are passed now and then, whatever is asked."""
 CONF = """
 [DEFAULT]
 enabled_backends = {backends}
@@ -293,17 +296,31 @@ class World:
 
     def disarm(self) -> None:
         (self.kill_dir / "armed").unlink(missing_ok=True)
+        # a commit that was killed is never told
+        (self.kill_dir / "reached").unlink(missing_ok=True)
 
     def fired(self, token: str) -> int:
         path = self.kill_dir / "fired"
         return path.read_text().count(token) if path.exists() else 0
 
     def forget_reached(self) -> None:
+        """Forget all points passed so far, those of commits that are seen but not told yet too."""
+        self.reached()
         (self.kill_dir / "reached").unlink(missing_ok=True)
 
     def reached(self) -> list[str]:
+        """The points passed, once each commit's end is told: what it wrote is seen a moment before."""
         path = self.kill_dir / "reached"
-        return path.read_text().splitlines() if path.exists() else []
+
+        def told():
+            points = path.read_text().splitlines() if path.exists() else []
+            places = [point.rpartition(".") for point in points]
+            begun = Counter(place for place, _, event in places if event == "before_commit" and place not in BACKGROUND)
+            ended = Counter(place for place, _, event in places if event == "after_commit")
+            return None if begun - ended else (points,)
+
+        (points,) = self.wait(told, otherwise="a commit's end was not told")
+        return points
 
     # asking
 
