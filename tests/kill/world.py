@@ -319,8 +319,7 @@ class World:
             ended = Counter(place for place, _, event in places if event == "after_commit")
             return None if begun - ended else (points,)
 
-        (points,) = self.wait(told, otherwise="a commit's end was not told")
-        return points
+        return cast(tuple[list[str]], self.wait(told, otherwise="a commit's end was not told"))[0]
 
     # asking
 

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 import uuid
@@ -26,6 +27,7 @@ from breezeblock.errors import (
     NotSupportedByBackend,
 )
 from breezeblock.model.image import Image, ImageLocation
+from breezeblock.model.volume import Volume
 from tests.ceph import Ceph
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
@@ -109,6 +111,42 @@ def test_clones_are_flattened_when_they_are_too_deep(ceph: Ceph, make: Make) -> 
     for one in volumes:
         storage.require_content(one, FIRST)
         storage.driver.delete_volume(one)
+
+
+def test_clones_of_what_nobody_wrote_to_share_a_moment(ceph: Ceph, make: Make) -> None:
+    """A write gives the next clone a moment of its own, and so does a client that has the source open; all go in the end."""
+    storage = make()
+    source = storage.volume(FIRST)
+
+    def moment_of(clone: Volume) -> str:
+        parent: str = ceph.told("rbd", "info", f"volumes/{clone.storage_name}")["parent"]["snapshot"]
+        return parent
+
+    first, second = storage.clone(source), storage.clone(source)
+    assert moment_of(first) == moment_of(second)
+    storage.driver.delete_volume(first)
+    ceph.wait_for_images("volumes", source.storage_name, second.storage_name)
+    third = storage.clone(source)
+    storage.require_content(second, FIRST)
+    uri = f"rbd:volumes/{source.storage_name}:id=cinder:conf={ceph.conf}"
+    subprocess.run(["qemu-io", "-f", "raw", "-c", "write -P 0x5a 0 4k", uri], check=True, capture_output=True)
+    fourth = storage.clone(source)
+    assert len({moment_of(one) for one in (second, third, fourth)}) == 3
+    with _driver(storage).open_volume(fourth) as opened:
+        assert opened.pread(4096, 0) == b"\x5a" * 4096
+    for one in (second, third):
+        storage.require_content(one, FIRST)
+    rados, rbd = binding.load()
+    with (
+        rados.Rados(rados_id="cinder", conffile=str(ceph.conf)) as cluster,
+        cluster.open_ioctx("volumes") as io,
+        rbd.Image(io, source.storage_name),
+    ):
+        fifth = storage.clone(source)
+    assert moment_of(fifth) != moment_of(fourth)
+    for one in (source, third, second, fifth, fourth):
+        storage.driver.delete_volume(one)
+    ceph.wait_for_images("volumes")
 
 
 def test_a_name_that_a_dead_client_removed_keeps_nobody_from_deleting(ceph: Ceph, make: Make) -> None:

@@ -68,6 +68,7 @@ class Cloud(BaseHTTPRequestHandler):
     refuse_range: ClassVar[bool] = False
     """As with a store that cannot seek, such as that of RBD."""
     down: ClassVar[bool] = False
+    logins: ClassVar[int] = 0
 
     @property
     def here(self) -> str:
@@ -99,6 +100,7 @@ class Cloud(BaseHTTPRequestHandler):
             "roles": [],
             "catalog": [{"type": "image", "name": "glance", "id": "g", "endpoints": [endpoint]}],
         }
+        Cloud.logins += 1
         return self.answer(201, {"token": token}, {"X-Subject-Token": TOKEN})
 
     def do_GET(self) -> None:
@@ -148,6 +150,7 @@ def endpoint() -> Iterator[str]:
     thread.start()
     Cloud.images, Cloud.members, Cloud.asked, Cloud.lose_after = {}, {}, [], []
     Cloud.ignore_range = Cloud.down = False
+    Cloud.logins = 0
     for visibility in ("public", "community", "private", "shared"):
         Cloud.images[visibility] = body(visibility, visibility=visibility)
     Cloud.images["own"] = body("own", owner="mine")
@@ -189,6 +192,24 @@ def test_an_image_with_all_it_has(catalog: GlanceCatalog) -> None:
     assert (image.direct_url, image.os_hash_algo) == ("cinder://store/1", "sha512")
     assert image.updated_at == "2026-01-31T12:00:01.000000"
     assert catalog.local_path("own") is None
+
+
+def test_the_token_is_there_before_the_first_image(endpoint: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A Keystone that refuses it is a line of the log, and an error of whoever asks for an image."""
+    early = GlanceCatalog(options(auth_url=f"{endpoint}/v3", username="u", password="right"))
+    early.log_in()
+    logins = Cloud.logins
+    assert early.get(ME, "own").id == "own"
+    assert Cloud.logins == logins == 1
+    early.close()
+    assert not caplog.messages
+    wrong = GlanceCatalog(options(auth_url=f"{endpoint}/v3", username="u", password="wrong"))
+    wrong.log_in()
+    assert "The credentials in [glance] are not accepted." in caplog.text
+    assert "wrong" not in caplog.text
+    with pytest.raises(ServiceUnavailable, match="not accepted"):
+        wrong.get(ME, "own")
+    wrong.close()
 
 
 def test_who_sees_what(catalog: GlanceCatalog) -> None:

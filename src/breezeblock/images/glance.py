@@ -4,6 +4,7 @@ Those credentials may see every image, so what the asking project may see is dec
 live in the session alone: no message, log line or argument list has one.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,10 +14,12 @@ from urllib.parse import quote
 import msgspec
 
 from breezeblock.context import RequestContext
-from breezeblock.errors import ConfigError, NotFound, ServiceUnavailable
+from breezeblock.errors import BreezeblockError, ConfigError, NotFound, ServiceUnavailable
 from breezeblock.images.catalog import RangesUnsupported
 from breezeblock.images.glance_writing import GlanceWriting
 from breezeblock.model.image import Image, ImageLocation
+
+LOG = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
 _PAGE = 100
@@ -34,6 +37,14 @@ class GlanceCatalog(GlanceWriting):
             ConfigError: neither `auth_url` nor `endpoint_override` is given, or the extra `keystone` is not installed.
         """
         self._adapter = _adapter(glance)
+
+    def log_in(self) -> None:
+        """Get a token ahead of the first image, which would wait a third of a second for it; a failure is logged alone."""
+        try:
+            with _answers("The catalog has no image service."):
+                self._endpoint()
+        except BreezeblockError as error:
+            LOG.warning("Until that is mended there are no images: %s", error.message)
 
     def get(self, context: RequestContext, image_id: str) -> Image:
         """One image, with its locations where Glance shows them to the service.

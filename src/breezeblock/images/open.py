@@ -1,5 +1,6 @@
 """Which image service there is, by the configuration."""
 
+import threading
 import time
 
 from breezeblock.config import Settings
@@ -17,7 +18,9 @@ def open_catalog(settings: Settings, database: Database) -> ImageCatalog:
         ConfigError: it is not set up.
     """
     if settings.image_service == "glance":
-        return GlanceCatalog(settings.glance)
+        glance = GlanceCatalog(settings.glance)
+        threading.Thread(target=glance.log_in, name="image service", daemon=True).start()
+        return glance
     store = LocalCatalog(database, settings.path("image_store_path", "images"), settings.vmdk_allowed_types)
     # the database was there a moment ago, and may be gone again: that ends no process
     migrate.until_reached(store.recover, time.monotonic() + migrate.WAIT_SECONDS)

@@ -125,7 +125,7 @@ class RbdDriver:
         return {}
 
     def _snapshot(self, snapshot: Snapshot, volume: Volume) -> None:
-        image = self._store.snapshot(volume.storage_name, snapshot.storage_name)
+        _, image = self._store.snapshot(volume.storage_name, snapshot.storage_name)
         older = filter(None, map(self._store.info, image.read().older))
         if any(snapshot.storage_name in dict(one.snapshots) for one in older):
             # it was taken already, of what the volume was before
@@ -198,32 +198,35 @@ class RbdDriver:
         return {}
 
     def create_cloned_volume(self, volume: Volume, source: Volume, *, rewrite: Rewrite | None = None) -> ModelUpdate:
-        """Clone a snapshot that is taken for this alone, and goes with the clone."""
+        """Clone a moment that is taken for this, or was taken for the clone before if nothing was written since."""
         record = Record(content=f"volume:{source.id}")
         with self._doing(volume, source):
             if not self._is_made(volume, record.content):
 
                 def build(new: str) -> None:
-                    moment = self._take_moment(source, volume)
                     try:
-                        self._clone(new, volume, moment, volume.size_bytes, record)
-                    except Exception:
-                        self._cluster.call("remove_snapshot", moment.image, moment.name)
-                        raise
+                        self._clone_moment(new, volume, source, record, or_moment=True)
+                    except BackendNotFound:
+                        # the clone that it was taken for is being deleted, and the moment with it
+                        self._clone_moment(new, volume, source, record, or_moment=False)
                     if rewrite is not None:
                         rewrite_beginning(self._cluster, new, rewrite)
 
                 self._store.make(volume.storage_name, build)
         return {}
 
-    def _take_moment(self, source: Volume, volume: Volume) -> Found:
-        """A snapshot of now for a volume; those that were taken for it before, in vain, go."""
-        moment = names.moment_for(volume.storage_name)
-        image = self._store.snapshot(source.storage_name, moment)
+    def _clone_moment(self, new: str, volume: Volume, source: Volume, record: Record, *, or_moment: bool) -> None:
+        own = names.moment_for(volume.storage_name)
+        moment, image = self._store.snapshot(source.storage_name, own, or_moment=or_moment)
         for passed, _ in image.snapshots:
             if names.clone_of(passed) == volume.storage_name and passed != moment:
-                self._cluster.call("remove_snapshot", image.name, passed)
-        return Found(image.name, moment, image.size, image.parent)
+                self._cluster.call("remove_snapshot", image.name, passed)  # taken before, in vain
+        try:
+            self._clone(new, volume, Found(image.name, moment, image.size, image.parent), volume.size_bytes, record)
+        except Exception:
+            if names.clone_of(moment) == volume.storage_name:
+                self._cluster.call("remove_snapshot", image.name, moment)
+            raise
 
     def _clone(
         self, name: str, volume: Volume, source: Found, size: int, record: Record, *, flatten: bool = False

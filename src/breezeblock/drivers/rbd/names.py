@@ -10,7 +10,7 @@
 | `volume-ID.unmanaged` | a volume that was let go of |
 | `@snapshot-ID`, `@snapshot-ID.unmanaged` | a snapshot, whole, and one that was let go of |
 | `@replica-ID` | the moment that a volume and its replica were last in step at; both have it |
-| `@clone-volume-ID.HEX` | a moment that the volume was made of as a clone, and stands on |
+| `@clone-volume-ID.HEX` | a moment that the volume was made of as a clone, and stands on, as later clones may |
 | `@snapshot-ID.gone` | a snapshot that was deleted while clones need it, where the cluster knows clones of the first format only |
 """
 

@@ -155,13 +155,16 @@ class Store:
         listed: list[str] = self._cluster.call("images")
         return listed
 
-    def snapshot(self, name: str, snapshot: str) -> Header:
-        """Keep the content of a volume; there already is done. The volume. Raises `BackendNotFound`."""
+    def snapshot(self, name: str, snapshot: str, *, or_moment: bool = False) -> tuple[str, Header]:
+        """Keep the content of a volume; there already is done, and so is a clone's moment of that content (`or_moment`).
+
+        What it is kept as, and the volume. Raises `BackendNotFound`.
+        """
         try:
-            told = self._cluster.call("snapshot", name, snapshot)
+            kept, told = self._cluster.call("snapshot", name, snapshot, or_moment)
         except BackendNotFound:
-            told = self._cluster.call("snapshot", self.get(name).name, snapshot)
-        return msgspec.convert(told, Header)
+            kept, told = self._cluster.call("snapshot", self.get(name).name, snapshot, or_moment)
+        return kept, msgspec.convert(told, Header)
 
     # making
 
