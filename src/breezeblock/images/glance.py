@@ -87,7 +87,7 @@ class GlanceCatalog(GlanceWriting):
             try:
                 if response.status_code != 206:
                     raise RangesUnsupported
-                data: bytes = response.content
+                data = b"".join(response.iter_content(length))  # its `content` comes in pieces of 10 KiB
             except requests.RequestException as error:
                 if lost == _RECONNECTS:
                     raise ServiceUnavailable("The image service broke off in the middle of an image.") from error
