@@ -33,7 +33,12 @@ def test_whoever_opens_it_again_waits() -> None:
     assert image.begun.wait(10)
     closing.wait("other")
     opened = threading.Event()
-    waiter = threading.Thread(target=lambda: (closing.wait("one"), opened.set()))
+
+    def open_again() -> None:
+        closing.wait("one")
+        opened.set()
+
+    waiter = threading.Thread(target=open_again)
     waiter.start()
     assert not opened.wait(0.1)
     image.may_end.set()
