@@ -6,19 +6,16 @@ Keystone, this project's server takes the same Keystone and the Glance in its ca
 BENCH_SERVICE_USER (default cinder) with BENCH_SERVICE_PASSWORD.
 """
 
-import argparse
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from bench import librbd, page, report
-from bench.__main__ import peer_from
+from bench import command, librbd, report
 from bench.client import Endpoint
 from bench.embedded import Embedded, make_image, open_endpoint
 from bench.measure import Remote
@@ -119,34 +116,16 @@ Of this cluster librbd alone takes: {told}; a clone of a volume needs a snapshot
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the rounds; 1 where a scenario failed."""
-    parser = argparse.ArgumentParser(
-        prog="make bench-ceph", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--repeat", type=int, default=10, help="operations of a kind in one round")
-    parser.add_argument("--tests", default=TESTS, help="what to compare; default %(default)s")
-    parser.add_argument("--json", type=Path, help="file for all figures")
-    parser.add_argument("--write", action="store_true", help="write BENCHMARKS.md without a peer, too")
-    options = parser.parse_args(arguments)
-    with (
-        tempfile.TemporaryDirectory(prefix="breezeblock-bench-", dir=os.environ.get("BENCH_DIR")) as made,
-        _pool() as pool,
-    ):
-        image_file = make_image(Path(made))
-        peer = peer_from(os.environ, image_file, options.repeat)
-        with _embedded(Path(made) / "data", image_file, options.repeat, pool, peer) as embedded:
+    options = command.parser("bench-ceph", __doc__, TESTS, rounds=3).parse_args(arguments)
+    with command.workplace() as made, _pool() as pool:
+        image_file = make_image(made)
+        peer = command.peer_from(os.environ, image_file, options.repeat)
+        with _embedded(made / "data", image_file, options.repeat, pool, peer) as embedded:
             subjects: list[Subject] = [embedded, *([peer] if peer else [])]
             results = measure(subjects, options.tests.split(","), options.rounds)
         alone = librbd.alone(pool.conf, pool.user, pool.pool)
     text = section(results, embedded.name, peer.name if peer else None, alone)
-    print(text)
-    if options.json:
-        results.save(options.json)
-    if peer or options.write:
-        page.write(TITLE, text)
-    for failure in results.failures:
-        print(f"FAILED {failure}")
-    return 1 if results.failures else 0
+    return command.end(options, results, peer, title=TITLE, text=text, save=results.save)
 
 
 if __name__ == "__main__":

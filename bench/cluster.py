@@ -9,15 +9,13 @@ import argparse
 import os
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
-from bench import cluster_report, page
-from bench.__main__ import peer_from
+from bench import cluster_report, command
 from bench.cluster_report import Findings
 from bench.embedded import Embedded, make_image
 from bench.gauges import Gauge, durable_writes, processor, statements, together
@@ -32,37 +30,25 @@ TESTS = "post,raw,snapshot,from_snapshot,clone,delete,image"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure everything; 1 where a scenario failed."""
-    parser = argparse.ArgumentParser(
-        prog="make bench-cluster", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--repeat", type=int, default=10, help="operations of a kind in one round")
-    parser.add_argument("--tests", default=TESTS, help="what to compare; default %(default)s")
+    parser = command.parser("bench-cluster", __doc__, TESTS)
     parser.add_argument("--flows", type=int, default=20, help="flows of a kind whose cost is taken")
     parser.add_argument("--takeovers", type=int, default=10)
-    parser.add_argument("--json", type=Path, help="file for all figures")
-    parser.add_argument("--write", action="store_true", help="write BENCHMARKS.md without a peer, too")
     options = parser.parse_args(arguments)
     loads = [os.getloadavg()[0]]
-    with tempfile.TemporaryDirectory(prefix="breezeblock-bench-", dir=os.environ.get("BENCH_DIR")) as made:
-        directory = Path(made)
+    with command.workplace() as directory:
         image_file = make_image(directory)
-        peer = peer_from(os.environ, image_file, options.repeat)
+        peer = command.peer_from(os.environ, image_file, options.repeat)
         with Site(directory / "site", image_file, options.repeat) as site:
             subjects: list[Subject] = [site, *([peer] if peer else [])]
             results = measure(subjects, options.tests.split(","), options.rounds)
             loads.append(os.getloadavg()[0])
             found = _findings(site, results, options, loads, directory)
-    peer_name = peer.name if peer else None
-    text = cluster_report.section(found, site.name, peer_name)
-    print(text)
-    if options.json:
-        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
-    if peer or options.write:
-        page.write(cluster_report.TITLE, text)
-    for failure in results.failures:
-        print(f"FAILED {failure}")
-    return 1 if results.failures else 0
+
+    def save(path: Path) -> None:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
+
+    text = cluster_report.section(found, site.name, peer.name if peer else None)
+    return command.end(options, results, peer, title=cluster_report.TITLE, text=text, save=save)
 
 
 def _findings(

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bench import cluster_report, page, report
-from bench.__main__ import peer_from
 from bench.client import Client, Endpoint
+from bench.command import peer_from
 from bench.crowd import CLIENTS, at_once
 from bench.gauges import count_syncs, durable_writes
 from bench.processes import ServerProcesses, root_pids
