@@ -9,13 +9,13 @@ subclusters) it refuses. Overlays are never opened here while somebody writes to
 import functools
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 import zstandard
+from zlib_ng import zlib_ng
 
 from breezeblock.drivers.directory import durable
 from breezeblock.errors import DriverError
@@ -278,8 +278,8 @@ class Qcow2File:
             if self.header.compression == 1:
                 data = zstandard.ZstdDecompressor().stream_reader(packed).read(self.cluster)
             else:
-                data = zlib.decompressobj(-15).decompress(packed, self.cluster)
-        except (zlib.error, zstandard.ZstdError) as error:
+                data = zlib_ng.decompressobj(-15).decompress(packed, self.cluster)
+        except (zlib_ng.error, zstandard.ZstdError) as error:  # type: ignore[misc]  # its stub says instance
             raise DriverError(f"A compressed cluster of a qcow2 file is broken: {error}") from error
         if len(data) != self.cluster:
             raise DriverError("A compressed cluster of a qcow2 file is cut off.")

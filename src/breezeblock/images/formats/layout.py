@@ -1,13 +1,13 @@
 """Where the parts of a disk lie in an image's file, in the order of the file: what one pass over it needs to know."""
 
 import struct
-import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
 import zstandard
+from zlib_ng import zlib_ng
 
 from breezeblock.errors import BreezeblockError, ImageUnacceptable
 
@@ -114,13 +114,13 @@ class Layout:
                 if zstd is not None:
                     content = zstd.stream_reader(data).read(size)
                 elif self.coding == "deflate":
-                    content = zlib.decompressobj(-15).decompress(data, size)
+                    content = zlib_ng.decompressobj(-15).decompress(data, size)
                 else:
                     _, length = _GRAIN_MARKER.unpack_from(data)
-                    content = zlib.decompressobj().decompress(data[12 : 12 + length], size)
+                    content = zlib_ng.decompressobj().decompress(data[12 : 12 + length], size)
                 if len(content) < size:
                     raise ImageUnacceptable("The image is broken: a packed part of it is cut off.")
                 contents.append(content)
-        except (zlib.error, zstandard.ZstdError, struct.error) as error:
+        except (zlib_ng.error, zstandard.ZstdError, struct.error) as error:  # type: ignore[misc]  # its stub says instance
             raise ImageUnacceptable(f"The image is broken: a part of it cannot be unpacked ({error}).") from error
         return contents
