@@ -342,7 +342,7 @@ class Library:
 
     # snapshots
 
-    def snapshot(self, name: str, snapshot: str, or_moment: bool) -> tuple[str, dict[str, Any]]:
+    def snapshot(self, name: str, snapshot: str, or_moment: bool = False) -> tuple[str, dict[str, Any]]:
         """Keep an image's content; there already, whole, is done, and so is the moment of a clone since which nothing was
         written where that will do (`or_moment`).
 
