@@ -149,6 +149,33 @@ def test_clones_of_what_nobody_wrote_to_share_a_moment(ceph: Ceph, make: Make) -
     ceph.wait_for_images("volumes")
 
 
+def test_a_shared_moment_that_goes_before_it_is_cloned(ceph: Ceph, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own clone was deleted just then: the next one takes a moment for itself."""
+    storage = make()
+    source = storage.volume(FIRST)
+    first = storage.clone(source)
+    store = _driver(storage)._store
+    keep, gone = store.snapshot, []
+
+    def lose(name: str, snapshot: str, *, or_moment: bool = False) -> Any:
+        kept, header = keep(name, snapshot, or_moment=or_moment)
+        if kept != snapshot:
+            ceph.run("rbd", "snap", "rm", f"volumes/{name}@{kept}")
+            gone.append(kept)
+        return kept, header
+
+    monkeypatch.setattr(store, "snapshot", lose)
+    second = storage.clone(source)
+    assert len(gone) == 1
+    parent = ceph.told("rbd", "info", f"volumes/{second.storage_name}")["parent"]["snapshot"]
+    assert parent.startswith(f"clone-{second.storage_name}")
+    for one in (first, second):
+        storage.require_content(one, FIRST)
+        storage.driver.delete_volume(one)
+    storage.driver.delete_volume(source)
+    ceph.wait_for_images("volumes")
+
+
 def test_a_name_that_a_dead_client_removed_keeps_nobody_from_deleting(ceph: Ceph, make: Make) -> None:
     """The object that leads from a name to its image is the first that goes of an image."""
     storage = make()

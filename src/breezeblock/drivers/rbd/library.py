@@ -28,7 +28,7 @@ OWNER_BYTES = 128
 """What an owner's address takes, always: in a full pool nothing grows, and the next owner has to make room there."""
 
 MOST_COMPARED = 64 << 30
-"""Bytes of an image that is compared with its last snapshot; that takes 1 ms for each 8 GiB, and a snapshot 35 ms."""
+"""Bytes of an image that is compared with its last snapshot; a TiB takes 155 ms, a GiB 1 ms, and a snapshot 35."""
 
 SCANNERS = 8
 BUSY_TRIES = 100
