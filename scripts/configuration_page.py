@@ -73,6 +73,8 @@ password = SECRET
 
 `[keystone_authtoken]` is read by keystonemiddleware, and its options are
 [described there](https://docs.openstack.org/keystonemiddleware/latest/middlewarearchitecture.html).
+With `[glance]` each process logs in once when it starts; credentials that are refused, or a Keystone that is away, are a
+warning in its log, and it tries again with the first image.
 """
 
 
