@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from breezeblock.commands import Limits
 from breezeblock.errors import BackendOutOfSpace, Cancelled, CommandFailed, ImageUnacceptable
 from breezeblock.images import convert
-from breezeblock.images.content import FileContent
+from breezeblock.images.content import HEAD_SIZE, FileContent
 from breezeblock.images.inspect import inspect
 from breezeblock.images.transfer import prepare
 from breezeblock.model.image import Image
@@ -148,10 +148,15 @@ def test_a_full_storage_is_told_as_such(images: dict[str, Path], tmp_path: Path,
     full.close()
 
 
-def test_no_room_to_spool_is_told_before_the_download(images: dict[str, Path], target: FileTarget) -> None:
-    image = image_files.image_of(images["qcow2"], "qcow2", size=1 << 60)
+def test_no_room_to_spool_is_told_before_the_download(
+    images: dict[str, Path], target: FileTarget, tmp_path: Path
+) -> None:
+    path = tmp_path / "long"
+    path.write_bytes(images["qcow2"].read_bytes())
+    os.truncate(path, 2 * HEAD_SIZE)
+    image = image_files.image_of(path, "qcow2", size=1 << 60)
     with pytest.raises(BackendOutOfSpace, match="room for"):
-        send(FileCatalog(images["qcow2"], ranges=False), image, target)
+        send(FileCatalog(path, ranges=False), image, target)
 
 
 @pytest.mark.parametrize("kind", ["raw", "qcow2"])

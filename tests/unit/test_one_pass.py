@@ -5,7 +5,7 @@ import random
 import struct
 import subprocess
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -128,7 +128,7 @@ def test_another_hash_is_refused_at_the_end(large: dict[str, Path], tmp_path: Pa
 
 def test_a_stream_that_stands_still_can_be_cancelled(large: dict[str, Path], tmp_path: Path) -> None:
     class Stuck(RemoteContent):
-        def pieces(self, offset: int = 0) -> Iterator[bytes]:
+        def pieces(self, offset: int = 0) -> Generator[bytes, None, None]:
             yield bytes(MiB)
             subprocess.run(["sleep", "2"], check=True)
 

@@ -1,9 +1,12 @@
 """What the bytes of an image have to be: hashed beside their transfer, and judged at its end."""
 
 import hashlib
+import os
+import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 
 import msgspec
 
@@ -13,6 +16,8 @@ from breezeblock.model.image import Image
 
 AHEAD = 8
 """Pieces that wait to be hashed, so that the thread which does it never waits for the next one."""
+NICER = 5
+"""How much a hash goes before its process's other threads: nothing else of an image's way takes as long on one processor."""
 
 
 class HashState(msgspec.Struct, frozen=True):
@@ -60,47 +65,58 @@ def checks_of(image: Image) -> tuple[Check, ...]:
 
 class Checksum:
     """Hashes, once for each algorithm that is checked, in threads of their own: hashing sets the interpreter free, so it
-    runs beside input and output."""
+    runs beside input and output. One thread may give it bytes while another asks for its states."""
 
     def __init__(self, checks: Sequence[Check], kept: Sequence[HashState] = ()) -> None:
         """Goes on from `kept`, of which there is one for each algorithm, if there is any."""
-        self.position = kept[0].position if kept else 0
+        self._position = kept[0].position if kept else 0
         states = {one.algorithm: one.state for one in kept}
         self._checks = checks
         self._digests: dict[str, Digest] = {
             name: new_digest(name, states.get(name)) for name in dict.fromkeys(one.algorithm for one in checks)
         }
         # one thread for each: the pieces of a hash have to keep their order
-        self._threads = {name: ThreadPoolExecutor(1, "image-hash") for name in self._digests}
+        self._threads = {name: ThreadPoolExecutor(1, "image-hash", _go_first) for name in self._digests}
         self._pending: deque[Future[None]] = deque()
+        self._lock = threading.Lock()
 
-    def __enter__(self) -> "Checksum":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
+    def close(self) -> None:
+        """End the threads; what waits to be hashed is not."""
         for thread in self._threads.values():
             thread.shutdown(cancel_futures=True)
 
+    def hashed(self, pieces: Generator[bytes, None, None], position: int) -> Generator[bytes, None, None]:
+        """The pieces of the image from `position` on, each of which is being hashed when it comes out."""
+        with closing(pieces):
+            for piece in pieces:
+                self.update(piece, position)
+                position += len(piece)
+                yield piece
+
     def update(self, piece: bytes, position: int) -> None:
         """Hash the bytes at `position` of the image while the caller goes on; what was hashed before is left out."""
-        known = self.position - position
-        self.position = max(self.position, position + len(piece))
-        if not self._digests or known >= len(piece):
-            return
-        data = piece[known:] if known > 0 else piece
-        self._wait(AHEAD * len(self._digests))
-        self._pending.extend(self._threads[name].submit(digest.update, data) for name, digest in self._digests.items())
+        with self._lock:
+            known = self._position - position
+            self._position = max(self._position, position + len(piece))
+            if not self._digests or known >= len(piece):
+                return
+            data = piece[known:] if known > 0 else piece
+            self._wait(AHEAD * len(self._digests))
+            for name, digest in self._digests.items():
+                self._pending.append(self._threads[name].submit(digest.update, data))
 
     def states(self) -> tuple[HashState, ...]:
         """To go on from in another process; nothing where there is no hash, or one that cannot be taken up."""
-        self._wait()
-        states = [(digest.name, digest.state()) for digest in self._digests.values()]
-        kept = [HashState(name, self.position, state) for name, state in states if state is not None]
-        return tuple(kept) if len(kept) == len(states) else ()
+        with self._lock:
+            self._wait()
+            states = [(digest.name, digest.state()) for digest in self._digests.values()]
+            kept = [HashState(name, self._position, state) for name, state in states if state is not None]
+            return tuple(kept) if len(kept) == len(states) else ()
 
     def verify(self) -> None:
         """Raises `ImageUnacceptable` when the bytes were other ones."""
-        self._wait()
+        with self._lock:
+            self._wait()
         for check in self._checks:
             check.judge(bytes.fromhex(self._digests[check.algorithm].hexdigest()))
 
@@ -108,3 +124,9 @@ class Checksum:
         """Until no more than so many updates are under way."""
         while len(self._pending) > left:
             self._pending.popleft().result()
+
+
+def _go_first() -> None:
+    """Give this thread a higher priority, where the process may: root, or with a limit as of LimitNICE in its unit."""
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) - NICER)

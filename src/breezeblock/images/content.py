@@ -9,11 +9,12 @@ import os
 import tempfile
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from breezeblock.errors import BackendOutOfSpace
+from breezeblock.errors import BackendOutOfSpace, ImageUnacceptable
 from breezeblock.images import files
 from breezeblock.images.catalog import ImageCatalog
 from breezeblock.model.image import Image
@@ -23,6 +24,8 @@ HEAD_SIZE = 4 << 20
 
 _BLOCK = 128 << 10
 _BLOCKS = 256
+_MOST_AT_ONCE = 9
+"""Blocks of a MiB that begins within one."""
 
 
 class ImageContent(Protocol):
@@ -34,7 +37,7 @@ class ImageContent(Protocol):
     def pread(self, length: int, offset: int) -> bytes:
         """Exactly `length` bytes at `offset`, less only at the end."""
 
-    def pieces(self, offset: int = 0) -> Iterator[bytes]:
+    def pieces(self, offset: int = 0) -> Generator[bytes, None, None]:
         """All bytes from `offset` on, in pieces of about a MiB."""
 
 
@@ -53,7 +56,7 @@ class FileContent:
             length, offset = length - len(part), offset + len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def pieces(self, offset: int = 0) -> Iterator[bytes]:
+    def pieces(self, offset: int = 0) -> Generator[bytes, None, None]:
         """From `offset` on; holes are not read, they are zeros."""
         return files.read_pieces(self.fd, offset)
 
@@ -69,47 +72,85 @@ def open_file(path: Path) -> Iterator[FileContent]:
 
 
 class RemoteContent:
-    """An image that its service sends by ranges. The beginning is fetched once; a few blocks are remembered."""
+    """An image that its service sends by ranges. Its beginning is fetched once, as a part of the whole where that is on its
+    way already; a few blocks are remembered."""
 
     def __init__(self, catalog: ImageCatalog, image: Image) -> None:
         self.size = image.size or 0
         self._catalog = catalog
         self._id = image.id
-        self._head = b""
+        self._head: Future[bytes] | None = None
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
 
     def pread(self, length: int, offset: int) -> bytes:
         """By ranges. Raises `RangesUnsupported` where the service has none."""
         end = min(offset + length, self.size)
-        if offset < HEAD_SIZE and not self._head:
-            self._head = self._catalog.read(self._id, min(HEAD_SIZE, self.size), 0)
-        if end <= len(self._head):
-            return self._head[offset:end]
+        if offset < HEAD_SIZE and end <= len(head := self._beginning()):
+            return head[offset:end]
         first, last = offset // _BLOCK, -(-end // _BLOCK)
-        if last - first > 8:
+        if last - first > _MOST_AT_ONCE:
             return self._catalog.read(self._id, end - offset, offset)
-        joined = b"".join(map(self._block, range(first, last)))
+        self._fetch_missing(first, last)
+        joined = b"".join(self._blocks[number] for number in range(first, last))
         return joined[offset - first * _BLOCK : end - first * _BLOCK]
 
-    def pieces(self, offset: int = 0) -> Iterator[bytes]:
-        """From `offset` on, as one stream that begins behind what is here already."""
-        if offset < len(self._head):
-            yield self._head[offset:]
-            offset = len(self._head)
+    def pieces(self, offset: int = 0) -> Generator[bytes, None, None]:
+        """From `offset` on, as one stream that begins behind what is here already. The first one of the whole image brings
+        the beginning, for which others wait from now on: it has to be read."""
+        if offset == 0 and self._head is None:
+            self._head = Future()
+            return self._from_the_first(self._head)
+        return self._behind_the_beginning(offset)
+
+    def _beginning(self) -> bytes:
+        if self._head is None:
+            data = self._catalog.read(self._id, min(HEAD_SIZE, self.size), 0)
+            self._head = Future()
+            self._head.set_result(data)
+        return self._head.result()
+
+    def _from_the_first(self, head: Future[bytes]) -> Generator[bytes, None, None]:
+        held: list[bytes] = []
+        try:
+            with self._catalog.open(self._id) as pieces:
+                while sum(map(len, held)) < HEAD_SIZE and (piece := next(pieces, None)) is not None:
+                    held.append(piece)
+                head.set_result(self._judged_by_length(b"".join(held)))
+                yield from held
+                yield from pieces
+        except BaseException as error:
+            if not head.done():
+                head.set_exception(error)
+            raise
+
+    def _judged_by_length(self, came: bytes) -> bytes:
+        if len(came) > self.size:
+            raise ImageUnacceptable(f"The image service sent more than the image's {self.size} bytes.")
+        if len(came) < min(HEAD_SIZE, self.size):
+            raise ImageUnacceptable(f"The image service sent {len(came)} of the image's {self.size} bytes.")
+        return came[:HEAD_SIZE]
+
+    def _behind_the_beginning(self, offset: int) -> Generator[bytes, None, None]:
+        head = self._beginning() if self._head is not None and offset < HEAD_SIZE else b""
+        if offset < len(head):
+            yield head[offset:]
+            offset = len(head)
         if offset == 0 or offset < self.size:
             with self._catalog.open(self._id, offset) as pieces:
                 yield from pieces
 
-    def _block(self, number: int) -> bytes:
-        if number in self._blocks:
+    def _fetch_missing(self, first: int, last: int) -> None:
+        """Remember these blocks; those that are not are fetched by one range, from the first to the last of them."""
+        missing = [number for number in range(first, last) if number not in self._blocks]
+        if missing:
+            begin, end = missing[0] * _BLOCK, min((missing[-1] + 1) * _BLOCK, self.size)
+            data = self._catalog.read(self._id, end - begin, begin)
+            for number in range(missing[0], missing[-1] + 1):
+                self._blocks[number] = data[number * _BLOCK - begin : (number + 1) * _BLOCK - begin]
+        for number in range(first, last):
             self._blocks.move_to_end(number)
-            return self._blocks[number]
-        offset = number * _BLOCK
-        data = self._catalog.read(self._id, min(_BLOCK, self.size - offset), offset)
-        self._blocks[number] = data
-        if len(self._blocks) > _BLOCKS:
+        while len(self._blocks) > _BLOCKS:
             self._blocks.popitem(last=False)
-        return data
 
 
 @contextmanager

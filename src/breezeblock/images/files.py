@@ -3,7 +3,7 @@
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def owned(path: Path, flags: int) -> Iterator[int | None]:
         os.close(fd)
 
 
-def read_pieces(fd: int, offset: int) -> Iterator[bytes]:
+def read_pieces(fd: int, offset: int) -> Generator[bytes, None, None]:
     """The file from `offset` on in pieces of a MiB; holes are not read, they are zeros."""
     end, zeros = os.fstat(fd).st_size, bytes(_PIECE)
     while offset < end:

@@ -5,6 +5,7 @@ zeros are never written. A pass that was killed goes on where it was: every few 
 stable storage together with a note of how far it is (`BlockTarget.keep`).
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +17,8 @@ import msgspec
 from breezeblock import killpoints
 from breezeblock.drivers.contract import BlockTarget
 from breezeblock.errors import ImageUnacceptable
-from breezeblock.images.ahead import ReadAhead
-from breezeblock.images.checksum import Check, Checksum, HashState
+from breezeblock.images.arrival import Arrival
+from breezeblock.images.checksum import Check, HashState
 from breezeblock.images.content import ImageContent
 from breezeblock.images.formats.layout import Layout, Part
 
@@ -43,32 +44,36 @@ def run(
     *,
     checks: Sequence[Check],
     reached: Callable[[int], None],
+    begun: Arrival | None = None,
+    written: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the disk to `target`, and judge the image by the `checks` of its hash.
 
-    `reached(bytes of the image that have been read)` is called often; what it raises stops the pass.
+    `reached(bytes of the image that have been read)` is called often; what it raises stops the pass. `begun` is the
+    image's arrival by these checks, if it has begun already. `written` is called when all is written, while the last of
+    it is still being hashed.
 
     Raises:
         ImageUnacceptable: the image is shorter or longer than its size, has another hash or no good signature, or is broken.
         Whatever the image service, `target` or `reached` raise.
     """
     note = _taken_up(target.kept, checks)
-    with (
-        Checksum(checks, note.hashes) as checksum,
-        _Stream(content, note.position, checksum, reached) as stream,
-        _Writer(layout, target) as writer,
-    ):
+    if begun is None or not begun.claim(note.position):
+        begun = Arrival(content, checks, note.position, note.hashes)
+    with begun as arrival, _Writer(layout, target) as writer:
+        stream = _Stream(arrival.pieces(reached), note.position)
         told = time.monotonic()
         for part in layout.parts(note.position):
             for position in _write(part, note.position, stream, writer):
                 killpoints.reached("between_pieces")
                 if time.monotonic() - told >= KEEP_SECONDS:
                     writer.flush()
-                    target.keep(msgspec.json.encode(Note(position, checksum.states())))
+                    target.keep(msgspec.json.encode(Note(position, arrival.checksum.states())))
                     told = time.monotonic()
         writer.flush()
         stream.finish()
-        checksum.verify()
+        written()
+        arrival.checksum.verify()
 
 
 def _taken_up(kept: bytes | None, checks: Sequence[Check]) -> Note:
@@ -86,52 +91,33 @@ def _write(part: Part, begin: int, stream: "_Stream", writer: "_Writer") -> Iter
     position, end = max(part.position, begin), part.position + part.length
     while position < end:
         data, first, last = stream.some(position, end - position)
-        write_sparsely(writer.target, data, part.offset + position - part.position, first, last)
+        writer.write(data, part.offset + position - part.position, first, last)
         position += last - first
         yield position
 
 
 class _Stream:
-    """The image from a position on, of which the last few bytes are held. A context manager."""
+    """The image from a position on, of which the last few bytes are held."""
 
-    def __init__(
-        self, content: ImageContent, position: int, checksum: Checksum, reached: Callable[[int], None]
-    ) -> None:
-        self._size = content.size
+    def __init__(self, pieces: Iterator[bytes], position: int) -> None:
+        self._pieces = pieces
         self._start, self._held = position, b""
-        self._checksum = checksum
-        self._reached = reached
-        self._ahead = ReadAhead(content.pieces(position), lambda: reached(self._end))
-        self._pieces = iter(self._ahead)
-
-    def __enter__(self) -> "_Stream":
-        self._ahead.__enter__()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._ahead.__exit__(*exc)
 
     @property
     def _end(self) -> int:
         return self._start + len(self._held)
 
-    def _next(self) -> bytes | None:
+    def _next(self) -> bytes:
         piece = next(self._pieces, None)
-        if piece is not None:
-            if self._end + len(piece) > self._size:
-                raise ImageUnacceptable(f"The image service sent more than the image's {self._size} bytes.")
-            self._checksum.update(piece, self._end)
-            self._reached(self._end + len(piece))
+        if piece is None:
+            raise ImageUnacceptable("The image is broken: a part of it lies beyond its end.")
         return piece
 
     def some(self, position: int, most: int) -> tuple[bytes, int, int]:
         """At least one and at most `most` bytes from `position` on: what is there without waiting for more. They are not
         copied: it is a piece, and where in it they begin and end."""
         while position >= self._end:
-            piece = self._next()
-            if piece is None:
-                raise self._cut_off()
-            self._start, self._held = self._end, piece
+            self._start, self._held = self._end, self._next()
         first = position - self._start
         return self._held, first, min(first + most, len(self._held))
 
@@ -139,36 +125,29 @@ class _Stream:
         """Exactly these bytes."""
         while position + length > self._end:
             piece = self._next()
-            if piece is None:
-                raise self._cut_off()
-            end = self._end
+            end = self._end + len(piece)
             self._held = self._held[max(0, position - self._start) :] + piece
-            self._start = end + len(piece) - len(self._held)
+            self._start = end - len(self._held)
         skip = position - self._start
         return self._held[skip : skip + length]
 
     def finish(self) -> None:
         """Read what is left, for the hash."""
-        while (piece := self._next()) is not None:
-            self._start, self._held = self._end, piece
-        if self._end != self._size:
-            raise self._cut_off()
-
-    def _cut_off(self) -> ImageUnacceptable:
-        return ImageUnacceptable(f"The image service sent {self._end} of the image's {self._size} bytes.")
+        deque(self._pieces, maxlen=0)
 
 
 class _Writer:
-    """Writes packed parts to the target; they are unpacked by two threads, a MiB at once. A context manager."""
+    """Writes parts to the target; packed ones by two threads, which unpack a MiB at once. A context manager."""
 
     def __init__(self, layout: Layout, target: BlockTarget) -> None:
         self._layout = layout
-        self.target = target
+        self._target = target
+        self._turn = threading.Lock()
         self._threads = ThreadPoolExecutor(_UNPACKERS, "unpack")
         self._batch: list[tuple[bytes, int]] = []
         self._offsets: list[int] = []
         self._size = 0
-        self._pending: deque[tuple[list[int], Future[list[bytes]]]] = deque()
+        self._pending: deque[Future[None]] = deque()
 
     def __enter__(self) -> "_Writer":
         return self
@@ -178,31 +157,35 @@ class _Writer:
     ) -> None:
         self._threads.shutdown(cancel_futures=True)
 
+    def write(self, data: bytes, offset: int, first: int, last: int) -> None:
+        """As `write_sparsely`, which no target has to expect of two threads at once."""
+        with self._turn:
+            write_sparsely(self._target, data, offset, first, last)
+
     def unpack(self, data: bytes, part: Part) -> None:
-        """A packed part; it is written a little later."""
+        """A packed part; it is written a little later. Raises what earlier ones did."""
         self._batch.append((data, part.size))
         self._offsets.append(part.offset)
         self._size += part.size
         if self._size >= PIECE:
             self._submit()
             if len(self._pending) > _BATCHES:
-                self._write_batch()
+                self._pending.popleft().result()
 
     def flush(self) -> None:
-        """Write what is still waiting."""
+        """Wait until all is written."""
         if self._batch:
             self._submit()
         while self._pending:
-            self._write_batch()
+            self._pending.popleft().result()
 
     def _submit(self) -> None:
-        self._pending.append((self._offsets, self._threads.submit(self._layout.unpack, self._batch)))
+        self._pending.append(self._threads.submit(self._write_unpacked, self._offsets, self._batch))
         self._batch, self._offsets, self._size = [], [], 0
 
-    def _write_batch(self) -> None:
-        offsets, batch = self._pending.popleft()
-        for offset, data in zip(offsets, batch.result(), strict=True):
-            write_sparsely(self.target, data, offset, 0, len(data))
+    def _write_unpacked(self, offsets: list[int], batch: list[tuple[bytes, int]]) -> None:
+        for offset, data in zip(offsets, self._layout.unpack(batch), strict=True):
+            self.write(data, offset, 0, len(data))
 
 
 def write_sparsely(target: BlockTarget, data: bytes, offset: int, first: int, last: int) -> None:

@@ -1,7 +1,7 @@
 """The bytes of an image on their way into a volume: rung 4's work.
 
-The header and the tables are read first, by ranges, and judged; then the disk goes into the volume in one pass
-(`one_pass`). Only an image service that sends no ranges, and an image whose parts are so many or so entangled that one
+The header and the tables are judged first, read by ranges while the image begins to arrive; then the disk goes into the
+volume in one pass (`one_pass`). Only an image service that sends no ranges, and an image whose parts are so many or so entangled that one
 pass cannot follow them, need a copy on disk: a nameless file on the target's filesystem. The entangled ones are given
 to qemu-img in a sandbox.
 """
@@ -15,8 +15,9 @@ from breezeblock.commands import Limits
 from breezeblock.drivers.contract import BlockTarget
 from breezeblock.errors import ImageUnacceptable
 from breezeblock.images import one_pass
+from breezeblock.images.arrival import Arrival
 from breezeblock.images.catalog import ImageCatalog, RangesUnsupported
-from breezeblock.images.checksum import Check, Checksum, checks_of
+from breezeblock.images.checksum import Check, checks_of
 from breezeblock.images.content import HEAD_SIZE, FileContent, ImageContent, RemoteContent, open_file, spooled
 from breezeblock.images.convert import convert
 from breezeblock.images.formats.layout import Layout, Scattered
@@ -36,7 +37,7 @@ class PreparedImage:
         image: Image,
         facts: ImageFacts,
         fill: Callable[[BlockTarget, Meter], None],
-        fetch: Callable[[BlockTarget, Meter], None] | None = None,
+        fetch: Callable[[BlockTarget, Meter, Callable[[], None]], None] | None = None,
     ) -> None:
         self.image = image
         self.facts = facts
@@ -55,11 +56,14 @@ class PreparedImage:
         """
         assert self._fetch is not None
         meter = Meter(report, self.facts.file_size)
-        self._fetch(target, meter)
-        with open_file(Path(target.uri)) as fetched:
-            found = inspect(fetched, self.image.disk_format or "", max_virtual_size=self.facts.virtual_size)
-        if found != self.facts:
-            raise ImageUnacceptable("The image changed while it was fetched.")
+
+        def look_again() -> None:
+            with open_file(Path(target.uri)) as fetched:
+                found = inspect(fetched, self.image.disk_format or "", max_virtual_size=self.facts.virtual_size)
+            if found != self.facts:
+                raise ImageUnacceptable("The image changed while it was fetched.")
+
+        self._fetch(target, meter, look_again)
         meter.finish()
 
     def fill(self, target: BlockTarget, report: Report) -> None:
@@ -113,24 +117,25 @@ def prepare(
 
     with ExitStack() as stack:
         path = catalog.local_path(image.id)
-        if path is None and qemu_format(image.disk_format) == "raw":
-            yield _stream(catalog, image, limit, checks)
-            return
         if path is not None:
             file = stack.enter_context(open_file(path))
             yield _of_file(image, file, look(file), checks, limits)
             return
+        is_raw = qemu_format(image.disk_format) == "raw"
+        if is_raw:
+            _check_size(image, limit)
         remote = RemoteContent(catalog, image)
+        begun = stack.enter_context(Arrival(remote, checks))
         try:
-            facts = look(remote)
-            prepared = _in_one_pass(image, remote, facts, layout(remote, facts), checks)
+            facts = _look_at_beginning(remote, image) if is_raw else look(remote)
+            prepared = _in_one_pass(image, remote, facts, layout(remote, facts), checks, begun)
         except (RangesUnsupported, Scattered):
             if not may_spool:
                 raise ImageUnacceptable(
                     "The image cannot be read in one pass, and for an encrypted volume no copy of it is put on a disk in "
                     "plain. Upload it as raw, or convert it with qemu-img convert and upload it again."
                 ) from None
-            pieces = _verified(remote, checks, Meter(report, remote.size))
+            pieces = _verified(begun, Meter(report, remote.size))
             file = FileContent(stack.enter_context(spooled(pieces, remote.size, spool_dir)))
             prepared = _of_file(image, file, look(file), (), limits)
         yield prepared
@@ -144,31 +149,40 @@ def check_container(image: Image) -> None:
         )
 
 
-def _stream(catalog: ImageCatalog, image: Image, limit: int, checks: Sequence[Check]) -> PreparedImage:
-    """A raw image of a service elsewhere: it is judged by its beginning as it comes, so no ranges are needed."""
-    size = image.size or 0
-    if not 0 < size <= limit:
+def _check_size(image: Image, limit: int) -> None:
+    """Refuse a raw image that is empty, or larger than the volume."""
+    if not image.size:
+        raise ImageUnacceptable("The image has no content.")
+    if image.size > limit:
         raise ImageUnacceptable(
-            f"The image has {size} bytes, which does not go into a volume of {limit // _GiB} GiB."
-            if size
-            else "The image has no content."
+            f"The image has {image.size} bytes, which does not go into a volume of {limit // _GiB} GiB."
         )
-    facts = ImageFacts(format="raw", virtual_size=size, file_size=size)
-    content = _JudgedStream(catalog, image)
-    return _in_one_pass(image, content, facts, layout(content, facts), checks)
+
+
+def _look_at_beginning(content: RemoteContent, image: Image) -> ImageFacts:
+    """A raw image of a service elsewhere is judged by its beginning alone, so no ranges are needed."""
+    inspect_head(content.pread(HEAD_SIZE, 0), image.disk_format or "")
+    return ImageFacts(format="raw", virtual_size=content.size, file_size=content.size)
 
 
 def _in_one_pass(
-    image: Image, content: ImageContent, facts: ImageFacts, parts: Layout, checks: Sequence[Check]
+    image: Image,
+    content: ImageContent,
+    facts: ImageFacts,
+    parts: Layout,
+    checks: Sequence[Check],
+    begun: Arrival | None = None,
 ) -> PreparedImage:
     whole = Layout(facts.file_size)
     whole.add(0, facts.file_size, 0, facts.file_size)
-    return PreparedImage(
-        image,
-        facts,
-        lambda target, meter: one_pass.run(content, parts, target, checks=checks, reached=meter.reached),
-        lambda target, meter: one_pass.run(content, whole, target, checks=checks, reached=meter.reached),
-    )
+
+    def fill(target: BlockTarget, meter: Meter) -> None:
+        one_pass.run(content, parts, target, checks=checks, reached=meter.reached, begun=begun)
+
+    def fetch(target: BlockTarget, meter: Meter, written: Callable[[], None]) -> None:
+        one_pass.run(content, whole, target, checks=checks, reached=meter.reached, begun=begun, written=written)
+
+    return PreparedImage(image, facts, fill, fetch)
 
 
 def _of_file(
@@ -181,28 +195,11 @@ def _of_file(
 
         def fill(target: BlockTarget, meter: Meter) -> None:
             if checks:
-                deque(_verified(file, checks, meter), maxlen=0)
+                with Arrival(file, checks) as arrival:
+                    deque(_verified(arrival, meter), maxlen=0)
             _convert(file.fd, facts, target, meter, limits)
 
         return PreparedImage(image, facts, fill)
-
-
-class _JudgedStream(RemoteContent):
-    """A raw image whose first pieces are held back until they have been judged."""
-
-    def __init__(self, catalog: ImageCatalog, image: Image) -> None:
-        super().__init__(catalog, image)
-        self._claimed = image.disk_format or ""
-
-    def pieces(self, offset: int = 0) -> Iterator[bytes]:
-        pieces = super().pieces(offset)
-        if offset == 0:
-            head: list[bytes] = []
-            while sum(map(len, head)) < HEAD_SIZE and (piece := next(pieces, None)) is not None:
-                head.append(piece)
-            inspect_head(b"".join(head), self._claimed)
-            yield from head
-        yield from pieces
 
 
 def _convert(fd: int, facts: ImageFacts, target: BlockTarget, meter: Meter, limits: Limits | None) -> None:
@@ -214,18 +211,8 @@ def _convert(fd: int, facts: ImageFacts, target: BlockTarget, meter: Meter, limi
     meter.reached(facts.file_size)
 
 
-def _verified(content: ImageContent, checks: Sequence[Check], meter: Meter) -> Generator[bytes, None, None]:
+def _verified(arrival: Arrival, meter: Meter) -> Generator[bytes, None, None]:
     """The image's bytes; raises at the end when they are not what they should be."""
-    received = 0
-    with Checksum(checks) as checksum:
-        for piece in content.pieces():
-            checksum.update(piece, received)
-            received += len(piece)
-            if received > content.size:
-                raise ImageUnacceptable(f"The image service sent more than the image's {content.size} bytes.")
-            yield piece
-            meter.reached(received)
-        if received != content.size:
-            raise ImageUnacceptable(f"The image service sent {received} of the image's {content.size} bytes.")
-        checksum.verify()
+    yield from arrival.pieces(meter.reached)
+    arrival.checksum.verify()
     meter.finish()

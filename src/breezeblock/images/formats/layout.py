@@ -2,7 +2,7 @@
 
 import struct
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -51,25 +51,35 @@ class Layout:
         return len(self._packed)
 
     def add(self, position: int, length: int, offset: int, size: int, *, packed: bool = False) -> None:
-        """One more part; what lies beyond the disk's end is cut off. Raises `Scattered` when there are too many."""
-        size = min(size, self.virtual_size - offset)
-        if size <= 0:
-            return
-        length = length if packed else min(length, size)
+        """One more part. Raises as `extend`."""
+        self.extend([(position, length, offset, size, packed)])
+
+    def extend(self, parts: Iterable[tuple[int, int, int, int, bool]]) -> None:
+        """More parts, each with what a `Part` has; what lies beyond the disk's end is cut off. Raises `Scattered` when
+        there are too many."""
         positions, lengths, offsets, sizes = self._columns
-        if self._packed:
-            follows = positions[-1] + lengths[-1]
-            if not packed and not self._packed[-1] and (position, offset) == (follows, offsets[-1] + sizes[-1]):
-                lengths[-1] += length
-                sizes[-1] += size
-                return
-            if position < (positions[-1] if self._packed[-1] else follows):
-                self._ascending = False
-        if len(self._packed) == MOST_PARTS:
-            raise Scattered(f"The image has more than {MOST_PARTS} parts.")
-        for column, value in zip(self._columns, (position, length, offset, size), strict=True):
-            column.append(value)
-        self._packed.append(packed)
+        end_of_disk, kinds = self.virtual_size, self._packed
+        # an image has thousands, and nothing is fetched meanwhile that needs the interpreter
+        for position, most_length, offset, most_size, packed in parts:
+            size = most_size if offset + most_size <= end_of_disk else end_of_disk - offset
+            if size <= 0:
+                continue
+            length = most_length if packed or most_length <= size else size
+            if kinds:
+                follows = positions[-1] if kinds[-1] else positions[-1] + lengths[-1]
+                if position == follows and not packed and not kinds[-1] and offset == offsets[-1] + sizes[-1]:
+                    lengths[-1] += length
+                    sizes[-1] += size
+                    continue
+                if position < follows:
+                    self._ascending = False
+            if len(kinds) == MOST_PARTS:
+                raise Scattered(f"The image has more than {MOST_PARTS} parts.")
+            positions.append(position)
+            lengths.append(length)
+            offsets.append(offset)
+            sizes.append(size)
+            kinds.append(packed)
 
     def sort(self) -> None:
         """Bring the parts into the order of the file. Raises `Scattered` when bytes are used twice."""

@@ -1,6 +1,7 @@
 """qcow2: https://gitlab.com/qemu-project/qemu/-/blob/master/docs/interop/qcow2.txt"""
 
 from array import array
+from collections.abc import Iterator
 
 from breezeblock.images.formats.file import ImageFile, Rules
 from breezeblock.images.formats.layout import Layout
@@ -72,21 +73,25 @@ def layout(image: ImageFile) -> Layout:
     for l1_index, l1_entry in enumerate(image.table("Q", l1_offset, l1_size, big_endian=True)):
         if table := l1_entry & _OFFSET:
             entries = image.table("Q", table, cluster // 8, big_endian=True)
-            _add_clusters(found, entries, bits, l1_index * (cluster // 8) * cluster, image.size, version)
+            found.extend(_clusters(entries, bits, l1_index * (cluster // 8), image.size, version))
     return found
 
 
-def _add_clusters(found: Layout, entries: "array[int]", bits: int, offset: int, end_of_file: int, version: int) -> None:
+def _clusters(
+    entries: "array[int]", bits: int, first: int, end_of_file: int, version: int
+) -> Iterator[tuple[int, int, int, int, bool]]:
+    """The parts that the entries of an L2 table are, the first of which is the disk's cluster number `first`."""
     cluster, shift = 1 << bits, 62 - (bits - 8)
     place, sectors = (1 << shift) - 1, (1 << (bits - 8)) - 1
-    for entry in entries:
+    for number, entry in enumerate(entries, first):
+        if not entry:
+            continue
         if entry & _COMPRESSED:
             start = entry & place
             end = (start & ~511) + ((entry >> shift & sectors) + 1) * 512
-            found.add(start, min(end, end_of_file) - start, offset, cluster, packed=True)
+            yield start, min(end, end_of_file) - start, number << bits, cluster, True
         elif (start := entry & _OFFSET) and not (version == 3 and entry & _READS_AS_ZERO):
-            found.add(start, min(cluster, end_of_file - start), offset, cluster)
-        offset += cluster
+            yield start, min(cluster, end_of_file - start), number << bits, cluster, False
 
 
 def _examine_version_3(image: ImageFile, cluster: int) -> None:

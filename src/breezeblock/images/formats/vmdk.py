@@ -52,12 +52,12 @@ def layout(image: ImageFile) -> Layout:
     for number, table in enumerate(_tables(image, header)):
         if not table:
             continue
-        for index, sector in enumerate(image.table("I", table * _SECTOR, header[7])):
-            if sector > 1:
-                start = sector * _SECTOR
-                found.add(
-                    start, min(longest, image.size - start), (number * header[7] + index) * grain, grain, packed=packed
-                )
+        sectors = enumerate(image.table("I", table * _SECTOR, header[7]), number * header[7])
+        found.extend(
+            (start, min(longest, image.size - start), index * grain, grain, packed)
+            for index, sector in sectors
+            if (start := sector * _SECTOR) > _SECTOR
+        )
     return found
 
 
