@@ -63,3 +63,14 @@ def test_a_row_says_what_was_missed():
     one.costs["ours"] = msgspec.structs.replace(quick, written=200, memory=1 << 30)
     assert "missed: written, memory" in report.table([one])
     assert "### xfs, network unlimited, not verified" in report.section([one], 3)
+
+
+def test_a_verified_row_says_what_the_processors_allow(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    cost = Cost(wall=1.3, cpu=1.5, written=100, memory=1)
+    costs = {"ours": cost, "cinder": cost, "read_floor": cost, "write_floor": cost}
+    one = report.Row("vhd", "ext4", "unlimited", True, 100, 100, 100, 0.8, costs)
+    alone = {"vhd": Cost(wall=1.0, cpu=1.2, written=100, memory=1)}
+    assert "| 1.15 s (1.00) | missed: beside the hash |" in report.table([one], alone)
+    one.costs["ours"] = msgspec.structs.replace(cost, wall=1.15)
+    assert "| 1.15 s (1.00) | met |" in report.table([one], alone)
