@@ -34,6 +34,8 @@ LABEL = "qcow2"
 SIZE = 5
 """GiB of a volume."""
 LOOK_SECONDS = 0.005
+LONG_LOOK_SECONDS = 0.02
+"""Where an image is fetched, which takes a second: to be asked more often took a third of a processor."""
 SENT = f"{AT_ONCE} at once: times the image was sent"
 
 GOALS = {
@@ -85,7 +87,7 @@ def _one_after_another(client: Client, taken: dict[str, list[float]]) -> None:
     made = []
     for number in range(1 + NEXT):
         began = time.perf_counter()
-        made.append(_volume(client, image_id))
+        made.append(_volume(client, image_id, LOOK_SECONDS if number else LONG_LOOK_SECONDS))
         taken["second volume" if number else "first volume"].append(time.perf_counter() - began)
     _remove(client, made)
 
@@ -106,7 +108,7 @@ def _at_once(client: Client, taken: dict[str, list[float]]) -> None:
     for thread in threads:
         thread.join()
     for volume_id in made:  # one looks for all: to be asked all the time by sixteen would be what is measured
-        client.wait_available("volume", volume_id, LOOK_SECONDS)
+        client.wait_available("volume", volume_id, LONG_LOOK_SECONDS)
     taken[f"{AT_ONCE} at once"].append(time.perf_counter() - began)
     if len(made) != AT_ONCE:
         raise ApiError(f"{len(made)} of {AT_ONCE} volumes were made.")
@@ -115,7 +117,7 @@ def _at_once(client: Client, taken: dict[str, list[float]]) -> None:
 
 def _lazily(client: Client, type_id: str, taken: dict[str, list[float]]) -> None:
     began = time.perf_counter()
-    volume_id = _volume(client, str(uuid.uuid4()), volume_type=type_id)
+    volume_id = _volume(client, str(uuid.uuid4()), LOOK_SECONDS, volume_type=type_id)
     taken["lazy: available"].append(time.perf_counter() - began)
     attachment_id, info = client.attach(volume_id, CONNECTOR)
     read = ["qemu-io", "-r", "-f", "raw", "-c", "read 0 4k", str(info["uri"])]
@@ -126,9 +128,9 @@ def _lazily(client: Client, type_id: str, taken: dict[str, list[float]]) -> None
     _remove(client, [volume_id])
 
 
-def _volume(client: Client, image_id: str, **more: str) -> str:
+def _volume(client: Client, image_id: str, look_seconds: float, **more: str) -> str:
     volume_id = client.create_volume(SIZE, imageRef=image_id, **more)
-    client.wait_available("volume", volume_id, LOOK_SECONDS)
+    client.wait_available("volume", volume_id, look_seconds)
     return volume_id
 
 
