@@ -1,5 +1,6 @@
 """Events reach every sink, in order of number, at least once; and what is old is forgotten."""
 
+import re
 import threading
 from contextlib import contextmanager
 
@@ -313,7 +314,7 @@ def test_100000_finished_operations_neither_slow_the_start_nor_stay(cloud):
     sa.event.remove(engine, "before_cursor_execute", note)
     assert len(statements) <= 4
     for statement, parameters in statements:
-        assert "operations" not in plan(cloud, statement, parameters)
+        assert not re.search(r"(SCAN|Seq Scan on) operations\b", plan(cloud, statement, parameters))
     query = "SELECT id FROM operations WHERE finished_at < '2002' ORDER BY finished_at LIMIT 1000"
     assert "ix_operations_finished_at" in plan(cloud, query)
     prune(cloud)

@@ -352,7 +352,10 @@ def test_an_image_that_needs_a_copy_on_disk_is_refused(cloud, monkeypatch):
 
     qcow2, raw = image(cloud, "qcow2"), image(cloud)
     monkeypatch.setattr(cloud.images, "read", refuse)
-    volume = cloud.made(size=1, image_ref=qcow2, volume_type="secret")
+    with monkeypatch.context() as patched:
+        # an image that is no longer than what is kept of its beginning would need no ranges
+        patched.setattr("breezeblock.images.content.HEAD_SIZE", 65536)
+        volume = cloud.made(size=1, image_ref=qcow2, volume_type="secret")
     assert volume.status == "error"
     assert "no copy of it is put on a disk in plain" in cloud.operations(volume.id)[0].message
     assert cloud.made(size=1, image_ref=raw, volume_type="secret").status == "available"

@@ -83,29 +83,27 @@ def test_a_create_alone_leaves_no_copy(cloud):
 
 @pytest.mark.parametrize("how", ["fails", "is cancelled"])
 def test_where_the_first_one_ends_without_a_volume_another_one_fetches_for_the_rest(cloud, monkeypatch, how):
-    gate, opened, second, fails = (
-        Gate(cloud, monkeypatch, "create_volume"),
-        cloud.images.open,
-        threading.Event(),
-        [how == "fails"],
-    )
+    opened, reached, go_on, second = cloud.images.open, threading.Event(), threading.Event(), threading.Event()
 
     def breaking(image_id, offset=0):
-        if fails and fails.pop():
-            raise ServiceUnavailable("The image service is away.")
-        if cloud.images.opened or how == "fails":
+        if reached.is_set():
             assert second.wait(30)
+        else:
+            reached.set()
+            assert go_on.wait(30)
+            if how == "fails":
+                raise ServiceUnavailable("The image service is away.")
         return opened(image_id, offset)
 
     monkeypatch.setattr(cloud.images, "open", breaking)
     with cloud.running():
         first = cloud.create(size=1, image_ref="a")
-        gate.is_reached()
+        assert reached.wait(30)
         others = [cloud.create(size=1, image_ref="a") for _ in range(4)]
         until(lambda: all(waiting(cloud, others)))
         if how == "is cancelled":
             cancel_operation(cloud.database, ADMIN, operation_of(cloud, first).id)
-        gate.open()
+        go_on.set()
         assert cloud.settled(first.id).state == ("failed" if how == "fails" else "cancelled")
         until(lambda: len(set(waiting(cloud, others))) == 2 and waiting(cloud, others).count(None) == 1)
         second.set()

@@ -152,6 +152,22 @@ def test_a_pass_that_is_taken_up_has_an_arrival_of_its_own(disk: Path, target: F
     assert Path(target.uri).read_bytes()[:DISK] == content
 
 
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("disk_format", ["raw", "qcow2"])
+def test_whoever_has_a_part_already_fetches_no_more_than_the_beginning(
+    disk: Path, qcow2: Path, target: FileTarget, tmp_path: Path, disk_format: str, ranges: bool
+) -> None:
+    path = disk if disk_format == "raw" else qcow2
+    catalog, image = Watched(path, ranges=ranges), image_of(path, disk_format)
+    with prepare(catalog, image, spool_dir=tmp_path, volume_size=1, report=untold, ahead=False) as prepared:
+        if ranges:
+            assert catalog.streamed == []
+        elif disk_format == "raw":
+            assert catalog.streamed == [[0, HEAD_SIZE]]
+        prepared.fill(target, untold)
+    assert Path(target.uri).read_bytes()[:DISK] == disk.read_bytes()
+
+
 def test_an_image_that_lies_in_its_beginning_needs_no_ranges(target: FileTarget, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(random.Random(8).randbytes(MiB))

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from breezeblock.errors import BackendOutOfSpace, ImageUnacceptable
 from breezeblock.images import files
-from breezeblock.images.catalog import ImageCatalog
+from breezeblock.images.catalog import ImageCatalog, RangesUnsupported
 from breezeblock.model.image import Image
 
 HEAD_SIZE = 4 << 20
@@ -104,18 +104,23 @@ class RemoteContent:
 
     def _beginning(self) -> bytes:
         if self._head is None:
-            data = self._catalog.read(self._id, min(HEAD_SIZE, self.size), 0)
+            data = self._fetched_beginning()
             self._head = Future()
             self._head.set_result(data)
         return self._head.result()
 
+    def _fetched_beginning(self) -> bytes:
+        try:
+            return self._catalog.read(self._id, min(HEAD_SIZE, self.size), 0)
+        except RangesUnsupported:
+            with self._catalog.open(self._id) as pieces:
+                return self._judged_by_length(_first_of(pieces))
+
     def _from_the_first(self, head: Future[bytes]) -> Generator[bytes, None, None]:
-        held: list[bytes] = []
         try:
             with self._catalog.open(self._id) as pieces:
-                while sum(map(len, held)) < HEAD_SIZE and (piece := next(pieces, None)) is not None:
-                    held.append(piece)
-                head.set_result(self._judged_by_length(b"".join(held)))
+                held = _first_of(pieces)
+                head.set_result(self._judged_by_length(held))
                 yield from held
                 yield from pieces
         except BaseException as error:
@@ -123,7 +128,8 @@ class RemoteContent:
                 head.set_exception(error)
             raise
 
-    def _judged_by_length(self, came: bytes) -> bytes:
+    def _judged_by_length(self, first: list[bytes]) -> bytes:
+        came = b"".join(first)
         if len(came) > self.size:
             raise ImageUnacceptable(f"The image service sent more than the image's {self.size} bytes.")
         if len(came) < min(HEAD_SIZE, self.size):
@@ -151,6 +157,14 @@ class RemoteContent:
             self._blocks.move_to_end(number)
         while len(self._blocks) > _BLOCKS:
             self._blocks.popitem(last=False)
+
+
+def _first_of(pieces: Iterator[bytes]) -> list[bytes]:
+    """The first pieces, up to the end of the beginning that is kept."""
+    held: list[bytes] = []
+    while sum(map(len, held)) < HEAD_SIZE and (piece := next(pieces, None)) is not None:
+        held.append(piece)
+    return held
 
 
 @contextmanager

@@ -93,6 +93,7 @@ def prepare(
     report: Report,
     checks: Sequence[Check] | None = None,
     may_spool: bool = True,
+    ahead: bool = True,
     vmdk_allowed_types: tuple[str, ...] = ("streamOptimized", "monolithicSparse"),
     limits: Limits | None = None,
 ) -> Iterator[PreparedImage]:
@@ -100,7 +101,8 @@ def prepare(
 
     `volume_size` is GiB, `spool_dir` a directory on the target's filesystem; what is put there is gone at the end,
     however this process ends. `report` tells of the fetching, where that is apart from the writing. The image is
-    judged by `checks`, by default by its checksum. Unless it `may_spool`, an image that needs a copy on disk is refused.
+    judged by `checks`, by default by its checksum. Unless it `may_spool`, an image that needs a copy on disk is refused. It
+    begins to arrive while it is looked at, if `ahead`: that is for nothing where a part of it was written already.
 
     Raises:
         ImageUnacceptable: the image's format, header, size, checksum or signature is wrong.
@@ -125,7 +127,7 @@ def prepare(
         if is_raw:
             _check_size(image, limit)
         remote = RemoteContent(catalog, image)
-        begun = stack.enter_context(Arrival(remote, checks))
+        begun = stack.enter_context(Arrival(remote, checks)) if ahead else None
         try:
             facts = _look_at_beginning(remote, image) if is_raw else look(remote)
             prepared = _in_one_pass(image, remote, facts, layout(remote, facts), checks, begun)
@@ -135,6 +137,7 @@ def prepare(
                     "The image cannot be read in one pass, and for an encrypted volume no copy of it is put on a disk in "
                     "plain. Upload it as raw, or convert it with qemu-img convert and upload it again."
                 ) from None
+            begun = begun or stack.enter_context(Arrival(remote, checks))
             pieces = _verified(begun, Meter(report, remote.size))
             file = FileContent(stack.enter_context(spooled(pieces, remote.size, spool_dir)))
             prepared = _of_file(image, file, look(file), (), limits)

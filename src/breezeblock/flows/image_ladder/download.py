@@ -47,6 +47,7 @@ def prepared_image(
         report=flow.progress,
         checks=verification.checks,
         may_spool=may_spool,
+        ahead=not flow.resumed,
         vmdk_allowed_types=tuple(settings.vmdk_allowed_types),
     ) as prepared:
         yield prepared
