@@ -83,26 +83,34 @@ def test_a_create_alone_leaves_no_copy(cloud):
 
 @pytest.mark.parametrize("how", ["fails", "is cancelled"])
 def test_where_the_first_one_ends_without_a_volume_another_one_fetches_for_the_rest(cloud, monkeypatch, how):
-    opened, reached, go_on, second = cloud.images.open, threading.Event(), threading.Event(), threading.Event()
+    reached, go_on, second = threading.Event(), threading.Event(), threading.Event()
+    gate = Gate(cloud, monkeypatch, "create_volume") if how == "is cancelled" else None
+    opened, read = cloud.images.open, cloud.images.read
 
-    def breaking(image_id, offset=0):
-        if reached.is_set():
-            assert second.wait(30)
-        else:
-            reached.set()
+    def by_the_first(image_id, offset=0):
+        reached.set()
+        if how == "fails":
             assert go_on.wait(30)
-            if how == "fails":
-                raise ServiceUnavailable("The image service is away.")
+            raise ServiceUnavailable("The image service is away.")
         return opened(image_id, offset)
 
-    monkeypatch.setattr(cloud.images, "open", breaking)
+    def by_the_second(image_id, length, offset):
+        """It has waited, and reads the beginning, which is the whole image, by a range."""
+        assert second.wait(30)
+        return read(image_id, length, offset)
+
+    monkeypatch.setattr(cloud.images, "open", by_the_first)
+    monkeypatch.setattr(cloud.images, "read", by_the_second)
     with cloud.running():
         first = cloud.create(size=1, image_ref="a")
         assert reached.wait(30)
+        if gate is not None:
+            gate.is_reached()
         others = [cloud.create(size=1, image_ref="a") for _ in range(4)]
         until(lambda: all(waiting(cloud, others)))
-        if how == "is cancelled":
+        if gate is not None:
             cancel_operation(cloud.database, ADMIN, operation_of(cloud, first).id)
+            gate.open()
         go_on.set()
         assert cloud.settled(first.id).state == ("failed" if how == "fails" else "cancelled")
         until(lambda: len(set(waiting(cloud, others))) == 2 and waiting(cloud, others).count(None) == 1)
