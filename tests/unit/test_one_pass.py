@@ -1,9 +1,12 @@
 """One pass over an image: what is killed goes on where it was, hostile layouts end in an answer, nothing is read twice."""
 
 import hashlib
+import os
 import random
 import struct
 import subprocess
+import threading
+import time
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 
 from breezeblock.errors import Cancelled, ImageUnacceptable
 from breezeblock.images import one_pass
-from breezeblock.images.checksum import Check, has_value
+from breezeblock.images.checksum import NICER, Check, Checksum, has_value
 from breezeblock.images.content import RemoteContent, open_file
 from breezeblock.images.digest import new_digest
 from breezeblock.images.formats.layout import Layout, Scattered
@@ -124,6 +127,52 @@ def test_another_hash_is_refused_at_the_end(large: dict[str, Path], tmp_path: Pa
         with pytest.raises(ImageUnacceptable, match="checksum"):
             one_pass.run(content, parts, target, checks=(has_value("sha512", "0" * 128),), reached=lambda _: None)
     target.close()
+
+
+def test_a_target_is_written_by_one_at_a_time(large: dict[str, Path], tmp_path: Path) -> None:
+    """Though two threads unpack, and write what they unpacked."""
+    writers: set[str] = set()
+
+    class Alone(FileTarget):
+        turn = threading.Lock()
+
+        def pwrite(self, data: bytes | memoryview, offset: int) -> None:
+            assert self.turn.acquire(blocking=False)
+            writers.add(threading.current_thread().name)
+            time.sleep(0.001)
+            super().pwrite(data, offset)
+            self.turn.release()
+
+    target = Alone(tmp_path / "volume", 64 * MiB)
+    with open_file(large["vmdk-stream"]) as content:
+        parts = layout(content, inspect(content, "vmdk"))
+        one_pass.run(content, parts, target, checks=checks(large["vmdk-stream"]), reached=lambda _: None)
+    assert len(writers) == 2
+    assert Path(target.uri).read_bytes()[:DISK] == large["source"].read_bytes()
+    target.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise a thread's priority")
+def test_the_hash_goes_first() -> None:
+    checksum = Checksum((has_value("sha512", hashlib.sha512(b"x").hexdigest()),))
+    checksum.update(b"x", 0)
+    checksum.verify()
+    (thread,) = [one for one in threading.enumerate() if one.name.startswith("image-hash")]
+    assert thread.native_id is not None
+    expected = max(-20, os.getpriority(os.PRIO_PROCESS, 0) - NICER)
+    assert os.getpriority(os.PRIO_PROCESS, thread.native_id) == expected
+    checksum.close()
+
+
+def test_a_hash_goes_on_where_no_priority_may_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refused)
+    checksum = Checksum((has_value("sha512", hashlib.sha512(b"x").hexdigest()),))
+    checksum.update(b"x", 0)
+    checksum.verify()
+    checksum.close()
 
 
 def test_a_stream_that_stands_still_can_be_cancelled(large: dict[str, Path], tmp_path: Path) -> None:
