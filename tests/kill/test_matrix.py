@@ -14,11 +14,12 @@ from breezeblock import killpoints
 from tests import postgres
 from tests.kill.base import Base
 from tests.kill.scenarios import SCENARIOS
-from tests.kill.world import BACKGROUND, World, attempt
+from tests.kill.world import BACKGROUND, LOOK_SECONDS, World, attempt
 
 ALL = os.environ.get("BREEZEBLOCK_KILL_MATRIX") == "all"
 DATABASES = ("sqlite", "postgresql")
 MOST_PASSINGS = 3
+MOST_RUNS = 3
 PASSING_SECONDS = 20
 RUNS = [
     (name, database)
@@ -74,9 +75,20 @@ def is_background(point, scenario):
 
 
 def killed_at(world, base, scenario, point, number):
-    """Run a scenario with a kill at a point; the outcome."""
+    """Run a scenario with a kill at a point; the outcome. A point that is passed only while another flow goes on is missed
+    where that one is faster: the run must end well all the same, and another one is made."""
+    for _ in range(MOST_RUNS):
+        fired, outcome = run(world, base, scenario, f"{point}:{number}:1")
+        assert fired <= 1
+        if fired:
+            return outcome
+    raise AssertionError(f"{point} was not passed {number} times in {MOST_RUNS} runs")
+
+
+def run(world, base, scenario, armed):
+    """Run a scenario with a point armed; how often it was killed there, and the outcome."""
     state = scenario.prepare(world, base)
-    token = world.arm(f"{point}:{number}:1")
+    token = world.arm(armed)
     try:
         answered = attempt(lambda: scenario.ask(world, base, state))
         world.wait_for_api()
@@ -85,10 +97,11 @@ def killed_at(world, base, scenario, point, number):
             attempt(lambda: scenario.again(world, base, state))
             world.settle()
         # what comes behind the last commit may be passed a moment after everything looks settled
-        world.wait(lambda: world.fired(token), PASSING_SECONDS, f"{point} was not passed {number} times")
+        deadline = time.monotonic() + PASSING_SECONDS
+        while not world.fired(token) and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
         world.wait_for_api()
         world.settle()
-        assert world.fired(token) == 1
     finally:
         world.disarm()
     outcome = scenario.outcome(world, base, state)
@@ -98,7 +111,7 @@ def killed_at(world, base, scenario, point, number):
     scenario.clean(world, base, state)
     found = world.complaints() + world.examined()
     assert not found, found
-    return outcome
+    return world.fired(token), outcome
 
 
 def chosen(points, killed):
