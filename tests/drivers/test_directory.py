@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from breezeblock.drivers.contract import BlockTarget
 from breezeblock.drivers.directory import qcow2
 from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.drivers.directory.qcow2 import CLUSTER
@@ -629,3 +631,30 @@ def test_what_is_not_filled_is_not_used(driver: DirectoryDriver) -> None:
     with pytest.raises(BackendNotFound):
         driver.copy_image_to_volume(a_volume(), "x", fill_of(b"x"))
     assert content(driver, volume) != content(driver, filled(driver))
+
+
+@pytest.mark.parametrize("way", ["by pieces", "by others"])
+def test_what_filled_a_volume_leaves_the_page_cache(xfs: Path, way: str) -> None:
+    """What is written over and over in the same memory costs a fraction; nobody reads a volume for being made."""
+    driver = opened(xfs / uuid.uuid4().hex, **OVERLAYS)
+    volume = a_volume()
+    driver.create_volume(volume)
+    data = random.Random(7).randbytes(4 * MIB)
+
+    def fill(target: BlockTarget) -> None:
+        for at in range(0, 64 * MIB, len(data)):
+            if way == "by pieces":
+                target.pwrite(data, at)
+            else:
+                with open(target.uri, "r+b") as file:
+                    file.seek(at)
+                    file.write(data)
+
+    driver.copy_image_to_volume(volume, "image:1", fill)
+    file = driver._store.disk(driver._lineage.current(volume.storage_name))
+    assert file.stat().st_blocks * 512 >= 64 * MIB
+    listed = subprocess.run(["fincore", "-nbo", "RES", file], check=True, capture_output=True, text=True).stdout
+    assert listed.split() == ["0"]
+    with driver.open_volume(volume) as source:
+        assert source.pread(len(data), 60 * MIB) == data
+    end(driver)

@@ -18,8 +18,8 @@ from breezeblock.drivers.directory.qcow2 import Qcow2File, Run
 from breezeblock.errors import DriverError
 
 COPY_BYTES = 4 << 20
-SYNC_BYTES = 16 << 20
-"""As much is written before the kernel is told to put it on the disk."""
+LEAVE_BYTES = 16 << 20
+"""As much is written before the kernel is told to put it on the disk and forget it."""
 CANNOT_SHARE = frozenset({errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 
 
@@ -237,11 +237,11 @@ class RawTarget:
         self._fd = os.open(path, os.O_RDWR)
         self._reading = threading.Lock()
         self._closed = False
-        self._syncing = _Syncing(self._fd)
+        self._leaving = _Leaving(path)
 
     def close(self) -> None:
         """Give the file back without syncing it."""
-        self._syncing.close()
+        self._leaving.close()
         with self._reading:
             self._closed = True
             os.close(self._fd)
@@ -259,7 +259,7 @@ class RawTarget:
             raise DriverError(f"Bytes {offset} to {offset + len(data)} are outside of a volume of {self.size} bytes.")
         with durable.storage_errors("write a volume"):
             durable.write_all(self._fd, data, offset)
-        self._syncing.written(offset, len(data))
+        self._leaving.written(offset, len(data))
 
     def keep(self, note: bytes) -> None:
         """Put what is written on the disk, then the note."""
@@ -275,30 +275,38 @@ class RawTarget:
                 raise DriverError(f"What filled a volume of {self.size} bytes wrote {length} bytes.")
             os.ftruncate(self._fd, self.size)
             os.fsync(self._fd)
+        durable.forget(self._fd)
 
 
-class _Syncing:
-    """Has the kernel put a file on the disk while it is written, in a thread of its own, so that little is left for the end."""
+class _Leaving:
+    """Has what is written to a file leave the page cache for the disk meanwhile, in a thread of its own.
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    So little is left to be synced at the end. And a volume is larger than what anybody reads of it soon: kept in memory, it
+    drives out what is read, and takes memory that a virtual machine's host may have to find first, which costs more than
+    to write (1.4 s of a processor for 441 MB, 0.2 s in memory that is used over and over).
+    """
+
+    def __init__(self, path: Path) -> None:
+        # an error of the disk is told once to each descriptor: the one that is synced in the end must be told too
+        self._fd = os.open(path, os.O_RDWR)
         self._begin = self._end = self._written = 0
         self._thread: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
 
     def written(self, offset: int, length: int) -> None:
-        """Count bytes; what has come together goes to the disk unless the last part is still on its way."""
+        """Count bytes; what has come together leaves unless the last part is still on its way."""
         if not self._written:
             self._begin, self._end = offset, offset + length
         self._begin, self._end = min(self._begin, offset), max(self._end, offset + length)
         self._written += length
-        if self._written < SYNC_BYTES or (self._pending is not None and not self._pending.done()):
+        if self._written < LEAVE_BYTES or (self._pending is not None and not self._pending.done()):
             return
-        self._thread = self._thread or ThreadPoolExecutor(1, "begin-sync")
-        self._pending = self._thread.submit(durable.begin_sync, self._fd, self._begin, self._end - self._begin)
+        self._thread = self._thread or ThreadPoolExecutor(1, "leaving")
+        self._pending = self._thread.submit(durable.leave_memory, self._fd, self._begin, self._end - self._begin)
         self._written = 0
 
     def close(self) -> None:
         """The file is about to be closed."""
         if self._thread is not None:
             self._thread.shutdown()
+        os.close(self._fd)

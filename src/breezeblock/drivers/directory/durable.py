@@ -86,15 +86,22 @@ def write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
         view, offset = view[done:], offset + done
 
 
-_SYNC_FILE_RANGE_WRITE = 2
+_SYNC_FILE_RANGE_WRITE_AND_WAIT = 7
 
 
-def begin_sync(fd: int, offset: int, length: int) -> None:
-    """Let the kernel begin to put these bytes on the disk, so that a later fsync finds less to do. Promises nothing: a
-    failure is that fsync's to tell."""
+def leave_memory(fd: int, offset: int, length: int) -> None:
+    """Have the kernel put these bytes on the disk and forget them, so that a later fsync finds less to do, and their memory
+    is free. Promises nothing: a failure is that fsync's to tell, through another descriptor than `fd`."""
     call = _sync_file_range()
     if call is not None:
-        call(fd, ctypes.c_int64(offset), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE)
+        call(fd, ctypes.c_int64(offset), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE_AND_WAIT)
+        forget(fd, offset, length)
+
+
+def forget(fd: int, offset: int = 0, length: int = 0) -> None:
+    """Free the memory of what is on the disk of these bytes, up to the end by default."""
+    with contextlib.suppress(OSError):  # advice that is not taken is no failure
+        os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
 
 
 @functools.cache
