@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Literal
 
@@ -193,13 +193,17 @@ def copy_sparsely(
 
     The kernel copies what lies plainly, by shared extents where the filesystem has them. `tell` is called after each piece.
     """
-    for piece in source.pieces(start, source.size):
-        for part in _parts(piece):
-            fd = source.descriptor(part)
-            if part.level is not None and (fd is None or not _copy_range(fd, target, part)):
-                durable.write_all(target, source.read(part), part.offset)
-            tell(part.offset + part.length, source.size)
+    with closing(_Leaving(target)) as leaving:
+        for piece in source.pieces(start, source.size):
+            for part in _parts(piece):
+                fd = source.descriptor(part)
+                if part.level is not None and (fd is None or not _copy_range(fd, target, part)):
+                    durable.write_all(target, source.read(part), part.offset)
+                if part.level is not None:
+                    leaving.written(part.offset, part.length)
+                tell(part.offset + part.length, source.size)
     os.fsync(target)
+    durable.forget(target)
 
 
 def _parts(piece: Piece) -> Iterator[Piece]:
@@ -237,7 +241,7 @@ class RawTarget:
         self._fd = os.open(path, os.O_RDWR)
         self._reading = threading.Lock()
         self._closed = False
-        self._leaving = _Leaving(path)
+        self._leaving = _Leaving(self._fd)
 
     def close(self) -> None:
         """Give the file back without syncing it."""
@@ -286,9 +290,9 @@ class _Leaving:
     to write (1.4 s of a processor for 441 MB, 0.2 s in memory that is used over and over).
     """
 
-    def __init__(self, path: Path) -> None:
-        # an error of the disk is told once to each descriptor: the one that is synced in the end must be told too
-        self._fd = os.open(path, os.O_RDWR)
+    def __init__(self, fd: int) -> None:
+        # an error of the disk is told once to whoever opened the file: who syncs it in the end must be told too
+        self._fd = os.open(f"/proc/self/fd/{fd}", os.O_RDWR)
         self._begin = self._end = self._written = 0
         self._thread: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
