@@ -1,9 +1,11 @@
 """What the directory driver promises beyond the contract: order of deletion, room, images, depth, exports."""
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,8 @@ import msgspec
 import pytest
 
 from breezeblock.drivers.contract import BlockTarget
-from breezeblock.drivers.directory import qcow2
+from breezeblock.drivers.directory import durable, qcow2
+from breezeblock.drivers.directory.content import LEAVE_BYTES, ChainSource, Link, RawTarget, copy_sparsely
 from breezeblock.drivers.directory.driver import DirectoryDriver
 from breezeblock.drivers.directory.qcow2 import CLUSTER
 from breezeblock.errors import (
@@ -633,6 +636,19 @@ def test_what_is_not_filled_is_not_used(driver: DirectoryDriver) -> None:
     assert content(driver, volume) != content(driver, filled(driver))
 
 
+def in_page_cache(file: Path | str) -> int:
+    """Bytes."""
+    argv = ["fincore", "-nbo", "RES", str(file)]
+    return int(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
+
+
+def until_less_in_page_cache(file: Path | str, size: int) -> None:
+    deadline = time.monotonic() + 30
+    while in_page_cache(file) >= size:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("way", ["by pieces", "by others"])
 def test_what_filled_a_volume_leaves_the_page_cache(xfs: Path, way: str) -> None:
     """What is written over and over in the same memory costs a fraction; nobody reads a volume for being made."""
@@ -653,8 +669,38 @@ def test_what_filled_a_volume_leaves_the_page_cache(xfs: Path, way: str) -> None
     driver.copy_image_to_volume(volume, "image:1", fill)
     file = driver._store.disk(driver._lineage.current(volume.storage_name))
     assert file.stat().st_blocks * 512 >= 64 * MIB
-    listed = subprocess.run(["fincore", "-nbo", "RES", file], check=True, capture_output=True, text=True).stdout
-    assert listed.split() == ["0"]
+    assert in_page_cache(file) == 0
     with driver.open_volume(volume) as source:
         assert source.pread(len(data), 60 * MIB) == data
     end(driver)
+
+
+def test_what_fills_a_volume_leaves_the_page_cache_meanwhile(xfs: Path) -> None:
+    path = xfs / uuid.uuid4().hex
+    path.touch()
+    with contextlib.closing(RawTarget(path, GIB, None, lambda note: None)) as target:
+        for at in range(0, LEAVE_BYTES, MIB):
+            target.pwrite(b"x" * MIB, at)
+        until_less_in_page_cache(path, MIB)
+        assert target.pread(MIB, LEAVE_BYTES - MIB) == b"x" * MIB
+
+
+def test_a_copy_leaves_the_page_cache(tmp_path: Path) -> None:
+    """Where the kernel copies: meanwhile, and at the end."""
+    with mounted("ext4", tmp_path, 256 * MIB) as directory:
+        source, copy = directory / "source", directory / "copy"
+        source.write_bytes(random.Random(8).randbytes(40 * MIB))
+        fd = durable.create_file(copy, 40 * MIB)
+        looked: list[int] = []
+
+        def tell(done: int, total: int | None) -> None:
+            if done == 20 * MIB:
+                until_less_in_page_cache(copy, done - 8 * MIB)
+                looked.append(done)
+
+        with ChainSource([Link(source, "raw")], 40 * MIB) as chain:
+            copy_sparsely(chain, fd, tell=tell)
+        os.close(fd)
+        assert looked
+        assert in_page_cache(copy) == 0
+        assert copy.read_bytes() == source.read_bytes()
