@@ -1,5 +1,6 @@
 """Servers that tests start: real programs on free loopback ports that never outlive the test run."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -105,6 +106,23 @@ class Server:
             self._process.kill()
             self._process.wait()
             raise ServerFailed(f"{self.name} did not end within {seconds:.0f} s of a {how.name}") from None
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and is not waited for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def files_of(pid: int) -> set[str]:
+    """The names of what a process holds open, but for what it closes while they are read."""
+    found = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.readlink(file))
+    return found
 
 
 def free_port() -> int:

@@ -29,7 +29,7 @@ from breezeblock.model.volume import Volume
 from tests.clients.sequence_writer import SequenceWriter, survey
 from tests.clients.test_processes import PROGRAM, child
 from tests.drivers.directory_storage import GIB, _settings, a_snapshot, a_volume, mounted
-from tests.processes import Server, free_port
+from tests.processes import Server, free_port, is_alive
 
 ROUNDS = 20
 """One snapshot a round, and a clone."""
@@ -312,11 +312,3 @@ def delete_all(house, origin, copies):
         assert {status for _, _, status in left} == {"deleting"}, left
         assert time.monotonic() < deadline, f"not deleted: {left}"
         time.sleep(0.02)
-
-
-def is_alive(pid):
-    """Whether a process runs."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

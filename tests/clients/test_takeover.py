@@ -24,7 +24,7 @@ from breezeblock import config
 from breezeblock.cli.client import Client
 from breezeblock.drivers.registry import open_driver
 from breezeblock.model.volume import Volume
-from tests.processes import Server, free_port
+from tests.processes import Server, files_of, free_port, is_alive
 
 PROGRAM = Path(sys.executable).with_name("breezeblock")
 SECONDS = 90
@@ -207,13 +207,6 @@ def copier_of(pid: int) -> int | None:
     return None
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def test_a_standby_ends_what_a_killed_owner_began(site):
     owner = site.owner()
     standby = site.standby()
@@ -262,14 +255,6 @@ def test_no_child_has_the_lock(site):
     assert not database & files_of(copier)
     os.kill(copier, signal.SIGCONT)
     site.available(volume)
-
-
-def files_of(pid: int) -> set[str]:
-    found = set()
-    for file in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            found.add(os.readlink(file))
-    return found
 
 
 def test_an_owner_without_its_lock_ends_and_a_standby_takes_over(site):

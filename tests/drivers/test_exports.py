@@ -31,6 +31,7 @@ from breezeblock.exports.nbd import DiskFile, NbdExports
 from breezeblock.exports.qmp import QmpClient
 from tests.drivers.dying import answered
 from tests.drivers.nbd_client import NbdClient
+from tests.processes import files_of
 
 MIB = 1 << 20
 SIZE = 8 * MIB
@@ -150,7 +151,7 @@ def test_nothing_is_inherited_and_nothing_ties_it_to_its_parent(exports: NbdExpo
         exports.export("volume-1", raw(tmp_path / "disk"))
         (pid,) = exports.pids()
         assert os.getsid(pid) == pid
-        opened = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+        opened = files_of(pid)
         assert str(tmp_path / "lock") not in opened
         assert str(tmp_path / "disk") in opened
 
