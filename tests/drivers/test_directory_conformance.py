@@ -10,6 +10,7 @@ from breezeblock.drivers.conformance import DriverConformance, Storage, settings
 from breezeblock.drivers.contract import Driver
 from breezeblock.drivers.directory.driver import DirectoryDriver, open_driver
 from tests.drivers.directory_storage import mounted
+from tests.processes import free_port
 
 
 class DirectoryConformance(DriverConformance):
@@ -26,6 +27,17 @@ class TestOverlays(DirectoryConformance):
     def open_driver(self, directory: Path) -> Driver:
         device = str(directory / "replicas")
         return open_driver(settings_for("directory", directory, directory_reflink="never", replication_device=device))
+
+
+class TestIscsi(DirectoryConformance):
+    """The same, with hosts that come over iSCSI."""
+
+    def open_driver(self, directory: Path) -> Driver:
+        port = directory / "port"
+        if not port.exists():
+            port.write_text(str(free_port()))
+        told = {"target_protocol": "iscsi", "target_port": port.read_text()}
+        return open_driver(settings_for("directory", directory, directory_reflink="never", **told))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
-"""One qemu-storage-daemon: an NBD server for a few exports that outlives the process which started it.
+"""One qemu-storage-daemon: a server of a few exports that outlives the process which started it. Each is served over NBD,
+or as a file of this machine (FUSE) that a server of another protocol opens.
 
 Which exports it has and which files they write to is asked of the daemon each time and kept nowhere else. An export
 has the id and NBD name of what it exports; its chain's nodes are called `n<digest>-<number>`, numbered upward from the
@@ -6,10 +7,10 @@ oldest, and the files below them `f<digest>-<number>`. A remote disk has the num
 for the file that takes its place.
 """
 
+import errno
 import hashlib
 import logging
 import os
-import select
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ from typing import Any
 
 import msgspec
 
-from breezeblock import commands
-from breezeblock.errors import BackendNotFound, BackendTransient, ConfigError, DriverError
+from breezeblock import commands, process
+from breezeblock.errors import BackendInUse, BackendNotFound, BackendTransient, ConfigError, DriverError
 from breezeblock.exports.disk import (
     CephImage,
     DiskFile,
@@ -40,6 +41,8 @@ START_SECONDS = 10.0
 END_SECONDS = 60.0
 LOG_TAIL_BYTES = 2000
 SUFFIXES = (".qmp", ".nbd", ".pid", ".log")
+FILES = "files"
+"""The folder of exports that are files; apart, since asking for one of a daemon that does not answer waits for good."""
 
 
 class Node(msgspec.Struct, frozen=True, order=True):
@@ -70,6 +73,7 @@ class ExportDaemon:
         self.token = token
         self._patience = patience
         self._stem = run_dir / token
+        self._files = run_dir / FILES
         self._lock = threading.RLock()
         self._pid: int | None = None
         # a process id may be given to another process, a pidfd may not
@@ -106,13 +110,19 @@ class ExportDaemon:
         with self._session() as qmp:
             return sorted(name for name, export in _exports(qmp).items() if not export["shutting-down"])
 
-    def export(self, name: str, disk: DiskFile | CephImage, writable: bool) -> None:
-        """Export `disk` as `name`; already exported is done."""
+    def export(self, name: str, disk: DiskFile | CephImage, writable: bool, *, as_file: bool = False) -> None:
+        """Export `disk` as `name`, over NBD or `as_file`; already exported so is done.
+
+        Raises `BackendInUse` where it is exported the other way.
+        """
+        kind = "fuse" if as_file else "nbd"
         with self._lock:
             if self._pidfd is None and not self._over:
                 self._start()
             with self._session() as qmp:
-                if name in _exports(qmp):
+                if there := _exports(qmp).get(name):
+                    if there["type"] != kind:
+                        raise BackendInUse(f"{name} is exported in another way: its clients have to leave it first.")
                     return
                 with self._new_nodes(qmp, digest_of(name)):
                     top = None
@@ -123,7 +133,11 @@ class ExportDaemon:
                         access = writable and file is disk
                         _add(qmp, file, node, top, writable=access)
                         top = node
-                    qmp.execute("block-export-add", type="nbd", id=name, name=name, node_name=top, writable=writable)
+                    how: dict[str, Any] = {"name": name}
+                    if as_file:
+                        self._make_mount_point(name)
+                        how = {"mountpoint": str(self.file(name)), "allow_other": "off"}
+                    qmp.execute("block-export-add", type=kind, id=name, node_name=top, writable=writable, **how)
 
     def withdraw(self, name: str, force: bool) -> None:
         """End an export and put on stable storage what was written; gone is done.
@@ -138,6 +152,7 @@ class ExportDaemon:
                     qmp.execute("block-export-del", id=name, mode="hard" if force else "safe")
                 qmp.wait_for("BLOCK_EXPORT_DELETED", id=name)
             self._delete_nodes(qmp, digest_of(name))
+        _leave_mount_point(self.file(name))
         if path is not None:
             _sync(path)
 
@@ -229,9 +244,21 @@ class ExportDaemon:
             return ""
 
     def remove_files(self) -> None:
-        """Remove the files of a daemon that has ended."""
+        """Remove the files of a daemon that has ended, and where it served files."""
+        for file in self._files.glob(f"{self.token}-*"):
+            _leave_mount_point(file)
         for suffix in SUFFIXES:
             self._path(suffix).unlink(missing_ok=True)
+
+    def file(self, name: str) -> Path:
+        """Where `name` is a file, if it is exported as one."""
+        return self._files / f"{self.token}-{name}"
+
+    def _make_mount_point(self, name: str) -> None:
+        self._files.mkdir(exist_ok=True, mode=0o700)
+        file = self.file(name)
+        _leave_mount_point(file)
+        file.touch(mode=0o600)
 
     def _path(self, suffix: str) -> Path:
         return self._stem.with_name(self.token + suffix)
@@ -266,9 +293,7 @@ class ExportDaemon:
 
     def _ended(self, within: float) -> bool:
         assert self._pidfd is not None
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        return bool(poll.poll(within * 1000))
+        return process.has_ended(self._pidfd, within)
 
     @contextmanager
     def _session(self) -> Iterator[QmpClient]:
@@ -349,6 +374,20 @@ def _is_passing(qmp: QmpClient, node: Node, path: Path | None) -> bool:
     if path is None:
         return bool(_info(qmp, node.name)["drv"] == "nbd")
     return _path_of(qmp, node) == path
+
+
+def _leave_mount_point(file: Path) -> None:
+    """Remove where a file was served; a daemon that was killed leaves it mounted."""
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        if os.geteuid() == 0:
+            commands.run([commands.find("umount", "mount"), "--lazy", str(file)], timeout=END_SECONDS)
+        else:
+            commands.run([commands.find("fusermount3", "fuse3"), "-u", "-z", str(file)], timeout=END_SECONDS)
+        file.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -1,10 +1,12 @@
-"""What is exported, asked of the servers as any client may (NBD_OPT_LIST): takes nothing over and changes nothing."""
+"""What is exported, asked of the servers as any client may (NBD_OPT_LIST), or of the kernel where it is a file: takes nothing
+over and changes nothing."""
 
 import socket
 import struct
 from pathlib import Path
 
 from breezeblock.errors import BackendTransient
+from breezeblock.exports.daemon import FILES
 
 TIMEOUT_SECONDS = 10.0
 INIT_MAGIC, OPTION_MAGIC, REPLY_MAGIC = b"NBDMAGIC", b"IHAVEOPT", 0x3E889045565A9
@@ -14,19 +16,28 @@ REPLY_ACK, REPLY_SERVER = 1, 2
 
 
 def exported_names(run_dir: Path) -> list[str]:
-    """The names that the NBD servers with sockets `*.nbd` in `run_dir` export now; a dead server exports nothing.
+    """The names that the daemons with sockets `*.nbd` in `run_dir` export now; a dead one exports nothing.
 
     Raises `BackendTransient` where a server is there and does not answer.
     """
     names: list[str] = []
+    files = _mounted_in(run_dir / FILES)
     for path in sorted(run_dir.glob("*.nbd")):
         try:
             names += _names(path)
+            names += [name for token, _, name in files if token == path.stem]
         except (FileNotFoundError, ConnectionRefusedError):
             continue  # it has ended
         except (OSError, struct.error) as error:
             raise BackendTransient(f"The export server at {path} does not say what it exports: {error}") from error
     return sorted(names)
+
+
+def _mounted_in(directory: Path) -> list[tuple[str, str, str]]:
+    """The names of what is mounted on files of a directory, at their first dashes (proc_pid_mountinfo(5))."""
+    points = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    paths = (Path(point.encode().decode("unicode_escape")) for point in points)
+    return [path.name.partition("-") for path in paths if path.parent == directory.absolute()]
 
 
 def _names(path: Path) -> list[str]:

@@ -68,6 +68,15 @@ class NbdExports:
         Already exported is done, whatever `disk` says. Raises `BackendInUse` if another process holds the file,
         `BackendNotFound` if it is not there.
         """
+        self._export(name, disk, writable, as_file=False)
+        return self._uri(name)
+
+    def export_file(self, name: str, disk: DiskFile | CephImage, writable: bool = True) -> Path:
+        """The same, but as a file of this machine, for a server of another protocol to open. Its path changes with the
+        daemon. Raises `BackendInUse` while it is exported over NBD, as `export` does the other way round."""
+        return self._export(name, disk, writable, as_file=True).file(name)
+
+    def _export(self, name: str, disk: DiskFile | CephImage, writable: bool, *, as_file: bool) -> ExportDaemon:
         if not NAME.fullmatch(name):
             raise InvalidInput(f"{name!r} cannot be the name of an export.")
         for last in (False, True):
@@ -76,7 +85,7 @@ class NbdExports:
                 # the link first: it tells the next process which daemon to ask, whatever happens to this one
                 self._link(name, daemon)
                 killpoints.reached("before_serve")
-                daemon.export(name, disk, writable)
+                daemon.export(name, disk, writable, as_file=as_file)
                 killpoints.reached("after_serve")
             except DaemonGone as error:
                 self._bury(daemon)
@@ -89,7 +98,7 @@ class NbdExports:
                 raise
             else:
                 break
-        return self._uri(name)
+        return daemon
 
     def uri(self, name: str) -> str | None:
         """The URI of an export; None if it is not exported."""

@@ -17,7 +17,7 @@ from breezeblock.errors import InvalidInput, InvalidState
 from breezeblock.model import clock
 from breezeblock.model.attachment import Attachment
 from breezeblock.model.volume import Volume
-from breezeblock.services.attachments import check_deletable, request, wait_for
+from breezeblock.services.attachments import check_connector, check_deletable, request, wait_for
 
 NOT_MIGRATING = {None, "deleting", "error", "success"}
 
@@ -200,10 +200,11 @@ def initialize_connection(
 ) -> dict[str, Any]:
     """Have the volume exported for a host, and say how it is opened. Waits for it; asked again it is the same.
 
-    Raises `InvalidState`, `ConnectionFailed` with the storage's reason, `ServiceUnavailable`.
+    Raises `InvalidInput`, `InvalidState`, `ConnectionFailed` with the storage's reason, `ServiceUnavailable`.
     """
     with database.begin() as connection:
         volume = volumes.get(connection, volume_id, context.own_project, lock=True)
+        check_connector(connection, volume, connector)
         if volume.status == "maintenance":
             raise InvalidState("Invalid volume: The volume connection cannot be initialized in maintenance mode.")
         if volume.launched_at is None or volume.status in {"creating", "downloading", "deleting", "awaiting-transfer"}:

@@ -13,9 +13,10 @@ from sqlalchemy.engine import Connection
 
 from breezeblock.auth import policy
 from breezeblock.context import RequestContext
-from breezeblock.db import attach_status, attachments, moves, operations, outbox, volumes
+from breezeblock.db import attach_status, attachments, moves, operations, outbox, pools, volumes
 from breezeblock.db.connect import Database
 from breezeblock.errors import BreezeblockError, Conflict, InvalidState, ServiceUnavailable
+from breezeblock.exports import iscsi
 from breezeblock.model import clock
 from breezeblock.model.attachment import Attachment
 from breezeblock.model.volume import Volume
@@ -40,11 +41,14 @@ def create_attachment(
     """Reserve a volume for an instance or host; with a connector, connect it at once.
 
     `mode` is rw, ro, or null: what the connector says. A read-only volume is ro.
-    Raises `NotFound`, `InvalidState` (the volume is attached or not available), `Forbidden`.
+    Raises `NotFound`, `InvalidInput` (of the connector), `InvalidState` (the volume is attached or not available),
+    `Forbidden`.
     """
     with database.begin() as connection:
         volume = volumes.get(connection, volume_id, context.own_project, lock=True)
         _check_free(connection, context, volume, instance_uuid)
+        if connector is not None:
+            check_connector(connection, volume, connector)
         if volume.admin_metadata.get("readonly") == "True":
             mode = "ro"
         attachment = Attachment(
@@ -88,12 +92,13 @@ def _check_free(connection: Connection, context: RequestContext, volume: Volume,
 def connect(database: Database, context: RequestContext, attachment_id: str, connector: dict[str, Any]) -> Attachment:
     """Give an attachment a connector: the volume is exported and the connection_info kept. Waits for it.
 
-    Raises `Conflict` (the volume is in an error, or connected elsewhere), `ConnectionFailed` with the storage's reason,
-    `ServiceUnavailable` when no worker answers in time.
+    Raises `InvalidInput` (of the connector), `Conflict` (the volume is in an error, or connected elsewhere),
+    `ConnectionFailed` with the storage's reason, `ServiceUnavailable` when no worker answers in time.
     """
     with database.read() as connection:
         attachment = attachments.get(connection, attachment_id, context.own_project)
         volume = volumes.get(connection, attachment.volume_id)
+        check_connector(connection, volume, connector)
         present = attachments.of_volume(connection, volume.id)
     if "error" in volume.status:
         raise Conflict(
@@ -103,6 +108,13 @@ def connect(database: Database, context: RequestContext, attachment_id: str, con
     if len(present) > 1 and not volume.multiattach and any(one.connection_info is not None for one in present):
         raise Conflict(f"Resource conflict: duplicate connectors detected on volume {volume.id}")
     return _connect(database, context, attachment_id, connector)
+
+
+def check_connector(connection: Connection, volume: Volume, connector: dict[str, Any]) -> None:
+    """Raises `InvalidInput` for a connector that the volume's storage could do nothing with (Cinder's `validate_connector`)."""
+    told = next((pool.capabilities for pool in pools.all_pools(connection) if pool.name == volume.host), {})
+    if told.get("storage_protocol") == iscsi.STORAGE_PROTOCOL and connector.get("driver_volume_type") != "nbd":
+        iscsi.initiator_of(connector)
 
 
 def _connect(database: Database, context: RequestContext, attachment_id: str, connector: dict[str, Any]) -> Attachment:

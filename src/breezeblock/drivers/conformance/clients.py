@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from breezeblock import commands
-from breezeblock.drivers.conformance.storage import Content, ceph_uri
+from breezeblock.drivers.conformance.storage import Content, for_qemu, is_for_qemu
 from breezeblock.drivers.contract import ConnectionInfo
 from breezeblock.exports.client import MOST_BYTES, NbdConnection
 
@@ -88,8 +88,8 @@ def open_through(connection: ConnectionInfo) -> Iterator[Client]:
     if uri.scheme == "nbd+unix":
         with _open_export(parse_qs(uri.query)["socket"][0], uri.path.removeprefix("/")) as client:
             yield client
-    elif connection["driver_volume_type"] == "rbd":
-        with _open_in_ceph(ceph_uri(connection)) as client:
+    elif is_for_qemu(connection):
+        with for_qemu(connection) as image, _open_by_qemu(image) as client:
             yield client
     elif isinstance(path, str):
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -111,18 +111,20 @@ def _open_export(path: str, export: str) -> Iterator[NbdClient]:
 
 
 @contextmanager
-def _open_in_ceph(uri: str) -> Iterator[NbdClient]:
+def _open_by_qemu(image: list[str]) -> Iterator[NbdClient]:
     """A qemu-nbd that has the image open as a guest's QEMU does whose disk several share: with no cache of its own."""
-    with tempfile.TemporaryDirectory(prefix="ceph-client-", dir="/tmp") as directory:
+    with tempfile.TemporaryDirectory(prefix="qemu-client-", dir="/tmp") as directory:
         path = Path(directory, "nbd")
         program = commands.find("qemu-nbd", "qemu-utils")
-        argv = [program, "--socket", str(path), "--format", "raw", "--cache", "none", "--export-name", "volume", uri]
+        argv = [program, "--socket", str(path), "--cache", "none", "--export-name", "volume", *image]
         process = commands.start_beside(argv, ())
         try:
             deadline = time.monotonic() + _START_SECONDS
             while not path.is_socket():
-                assert process.poll() is None, f"qemu-nbd cannot open {uri}; its reason is in what the test printed."
-                assert time.monotonic() < deadline, f"qemu-nbd does not serve {uri}."
+                assert process.poll() is None, (
+                    f"qemu-nbd cannot open {image[-1]}; its reason is in what the test printed."
+                )
+                assert time.monotonic() < deadline, f"qemu-nbd does not serve {image[-1]}."
                 time.sleep(0.02)
             with _open_export(str(path), "volume") as client:
                 yield client

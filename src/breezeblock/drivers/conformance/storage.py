@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import tempfile
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -258,14 +259,11 @@ class Storage:
 
 def write_through(connection: ConnectionInfo, content: Content) -> None:
     """Write as a connected client does, to stable storage. Skips the test for connections it cannot open."""
-    data = connection["data"]
-    uri = next((value for key in ("uri", "url") if isinstance(value := data.get(key), str)), "")
-    path = data.get("device_path")
-    if connection["driver_volume_type"] == "rbd":
-        uri = ceph_uri(connection)
-    if uri.startswith(("nbd", "rbd:")):
-        for offset, written in content.items():
-            _qemu_write(uri, offset, written)
+    path = connection["data"].get("device_path")
+    if is_for_qemu(connection):
+        with for_qemu(connection) as image:
+            for offset, written in content.items():
+                _qemu_write(image, offset, written)
     elif isinstance(path, str):
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -278,17 +276,49 @@ def write_through(connection: ConnectionInfo, content: Content) -> None:
         pytest.skip(f"A connection of type {connection['driver_volume_type']} cannot be opened here.")
 
 
-def ceph_uri(connection: ConnectionInfo) -> str:
-    """As QEMU opens it on a host whose ceph.conf and keyring lie where Ceph looks for them, or CEPH_CONF says."""
-    data, conf = connection["data"], os.environ.get("CEPH_CONF", "/etc/ceph/ceph.conf")
-    return f"rbd:{data['name']}:id={data['auth_username']}:conf={conf}"
+def is_for_qemu(connection: ConnectionInfo) -> bool:
+    """Whether `for_qemu` knows how a connection is opened."""
+    return connection["driver_volume_type"] in {"rbd", "iscsi"} or _nbd_uri(connection).startswith("nbd")
 
 
-def _qemu_write(uri: str, offset: int, written: bytes) -> None:
+@contextlib.contextmanager
+def for_qemu(connection: ConnectionInfo) -> Iterator[list[str]]:
+    """The arguments by which a program of QEMU opens a connection: in Ceph on a host whose ceph.conf and keyring lie where
+    Ceph looks for them, or CEPH_CONF says; over iSCSI as the initiator of `CONNECTOR`."""
+    data = connection["data"]
+    if connection["driver_volume_type"] == "rbd":
+        conf = os.environ.get("CEPH_CONF", "/etc/ceph/ceph.conf")
+        yield ["--format", "raw", f"rbd:{data['name']}:id={data['auth_username']}:conf={conf}"]
+    elif connection["driver_volume_type"] == "iscsi":
+        options = {
+            "driver": "raw",
+            "file.driver": "iscsi",
+            "file.transport": "tcp",
+            "file.portal": data["target_portal"],
+            "file.target": data["target_iqn"],
+            "file.lun": data["target_lun"],
+            "file.initiator-name": CONNECTOR["initiator"],
+            "file.user": data["auth_username"],
+            "file.password-secret": "chap",
+        }
+        with tempfile.NamedTemporaryFile("w") as secret:
+            secret.write(data["auth_password"])
+            secret.flush()
+            image = ",".join(f"{key}={value}" for key, value in options.items())
+            yield ["--object", f"secret,id=chap,file={secret.name}", "--image-opts", image]
+    else:
+        yield ["--format", "raw", _nbd_uri(connection)]
+
+
+def _nbd_uri(connection: ConnectionInfo) -> str:
+    return next((value for key in ("uri", "url") if isinstance(value := connection["data"].get(key), str)), "")
+
+
+def _qemu_write(image: list[str], offset: int, written: bytes) -> None:
     """qemu-io writes patterns of one byte, so `written` is one."""
     assert len(set(written)) == 1
     order = f"write -P {written[0]} {offset} {len(written)}"
-    commands.run([commands.find("qemu-io", "qemu-utils"), "-f", "raw", "-c", order, "-c", "flush", uri], timeout=30)
+    commands.run([commands.find("qemu-io", "qemu-utils"), "-c", order, "-c", "flush", *image], timeout=30)
 
 
 def _starts(content: Content, first: int, last: int) -> list[int]:

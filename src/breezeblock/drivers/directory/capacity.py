@@ -8,6 +8,7 @@ from typing import Any
 import breezeblock
 from breezeblock.config import BackendSettings
 from breezeblock.drivers.contract import Capabilities
+from breezeblock.exports import iscsi
 from breezeblock.model import clock
 from breezeblock.model.pool import Pool
 
@@ -25,7 +26,7 @@ def pool(settings: BackendSettings, options: Mapping[str, Any], root: Path, can:
         "volume_backend_name": settings.volume_backend_name,
         "vendor_name": "Breezeblock",
         "driver_version": breezeblock.__version__,
-        "storage_protocol": "nbd",
+        "storage_protocol": iscsi.STORAGE_PROTOCOL if options["target_protocol"] == "iscsi" else "nbd",
         "total_capacity_gb": round(total, 2),
         "free_capacity_gb": round(free, 2),
         "reserved_percentage": settings.reserved_percentage,

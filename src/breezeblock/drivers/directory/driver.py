@@ -43,8 +43,9 @@ from breezeblock.drivers.directory.replicas import Replicas
 from breezeblock.drivers.directory.store import Record, Store
 from breezeblock.drivers.held import Held
 from breezeblock.errors import BackendInUse, ConfigError, NotSupportedByBackend
-from breezeblock.exports import listing
+from breezeblock.exports import iscsi, listing
 from breezeblock.exports.connection import connection_of, is_writable
+from breezeblock.exports.iscsi import Access, IscsiTargets
 from breezeblock.exports.nbd import NbdExports
 from breezeblock.model.image import Image
 from breezeblock.model.pool import Pool
@@ -64,6 +65,7 @@ OPTIONS: list[cfg.Opt] = [
         choices=["auto", "never"],
         help="Share blocks by reflink where the filesystem can, or use overlays on every filesystem.",
     ),
+    *iscsi.OPTIONS,
 ]
 
 
@@ -88,7 +90,9 @@ class DirectoryDriver:
         self._bases = Bases(self._store)
         run_dir = settings.data_dir / "run" / "nbd" / settings.name
         self._run_dir = run_dir
-        self._exporting = Exporting(functools.partial(open_exports or NbdExports, run_dir))
+        self._portal = iscsi.portal(options)
+        targets = IscsiTargets(settings.data_dir / "run" / "iscsi", self._portal)
+        self._exporting = Exporting(functools.partial(open_exports or NbdExports, run_dir), targets)
         self._max_depth: int = options["directory_max_chain_depth"]
         self._lineage = Lineage(self._store, self._bases, self._exporting, self._max_depth)
         self._hydration = Hydration(self._store, self._bases, self._lineage, self._exporting)
@@ -173,7 +177,7 @@ class DirectoryDriver:
             return
         exported = self._exporting.is_exported(record.name)
         if exported:
-            self._exporting.withdraw(record.name)
+            self._exporting.pause(record.name)
         try:
             self._lineage.tidy(record)
             if record.disk is not None:
@@ -387,12 +391,30 @@ class DirectoryDriver:
     # exports
 
     def initialize_connection(self, volume: Volume, connector: Connector) -> ConnectionInfo:
-        """Export the volume over NBD, and tell where."""
+        """Export the volume as the backend does, or over NBD for who asks for that, and tell where.
+
+        Raises `BackendInUse` for a volume that others have open in the other way.
+        """
         with self._doing("export a volume", volume):
-            connected = self._lineage.current(volume.storage_name).connected
-            self._note_connected(volume, dict.fromkeys((*connected, who_connects(connector))))
-            uri = self._export(volume)
-        return connection_of(uri, volume)
+            record = self._lineage.current(volume.storage_name)
+            access = self._access(record, connector)
+            if record.connected and (access is None) != (record.iscsi is None):
+                way = "NBD" if record.iscsi is None else "iSCSI"
+                raise BackendInUse(
+                    f"{record.name} is connected over {way}, and has to be detached before it can be otherwise."
+                )
+            connected = dict.fromkeys((*record.connected, who_connects(connector)))
+            self._note_connected(record, connected, access)
+            return self._export(volume)
+
+    def _access(self, record: Record, connector: Connector) -> Access | None:
+        """How initiators open the volume, this one among them; None for who opens it over NBD."""
+        if self._options["target_protocol"] != "iscsi" or connector.get("driver_volume_type") == "nbd":
+            return None
+        initiator = iscsi.initiator_of(connector)
+        access = record.iscsi or iscsi.new_access(self._options["target_prefix"] + record.name)
+        initiators = {**access.initiators, who_connects(connector): initiator}
+        return msgspec.structs.replace(access, initiators=initiators)
 
     def terminate_connection(self, volume: Volume, connector: Connector | None) -> None:
         """Withdraw the export with the last connector; clients that are still on are cut."""
@@ -402,12 +424,18 @@ class DirectoryDriver:
             left = [one for one in connected if connector is None or one != who_connects(connector)]
             if not left:
                 self._exporting.withdraw(volume.storage_name)
-            if record is not None:
-                self._lineage.tidy(self._note_connected(volume, left))
+            if record is None:
+                return
+            access = record.iscsi if left else None
+            if access is not None:
+                staying = {who: one for who, one in access.initiators.items() if who in left}
+                access = msgspec.structs.replace(access, initiators=staying)
+            self._lineage.tidy(self._note_connected(self._lineage.current(record.name), left, access))
+            if access is not None:
+                self._export(volume)  # whose initiator has left is let in no more
 
-    def _note_connected(self, volume: Volume, connected: Iterable[str]) -> Record:
-        record = self._lineage.current(volume.storage_name)
-        now = msgspec.structs.replace(record, connected=tuple(connected))
+    def _note_connected(self, record: Record, connected: Iterable[str], access: Access | None) -> Record:
+        now = msgspec.structs.replace(record, connected=tuple(connected), iscsi=access)
         return record if now == record else self._store.write(now)
 
     def ensure_export(self, volume: Volume) -> None:
@@ -415,14 +443,18 @@ class DirectoryDriver:
         with self._doing("export a volume", volume):
             self._export(volume)
 
-    def _export(self, volume: Volume) -> str:
-        name = volume.storage_name
+    def _export(self, volume: Volume) -> ConnectionInfo:
+        name, writable = volume.storage_name, is_writable(volume)
         exported = self._exporting.is_exported(name)
         record = self._lineage.current(name)
         if record.hydrating is not None:
-            return self._exporting.export(name, self._hydration.disk(record), is_writable(volume))
-        links = self._lineage.links(name) if exported else self._lineage.ready_to_export(name)
-        return self._exporting.export(name, disk_file(links), is_writable(volume))
+            disk = self._hydration.disk(record)
+        else:
+            disk = disk_file(self._lineage.links(name) if exported else self._lineage.ready_to_export(name))
+        if record.iscsi is None:
+            return connection_of(self._exporting.export(name, disk, writable), volume)
+        self._exporting.export_target(name, disk, record.iscsi, writable)
+        return iscsi.connection_of(self._portal, record.iscsi, volume)
 
     def _refuse_exported(self, name: str) -> None:
         if self._exporting.is_exported(name):

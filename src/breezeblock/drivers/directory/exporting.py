@@ -1,4 +1,4 @@
-"""What this driver asks of the exports: the NBD servers that hold a volume's files open for clients."""
+"""What this driver asks of the exports: the servers that hold a volume's files open for clients, over NBD or iSCSI."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -7,6 +7,7 @@ from typing import Protocol
 
 from breezeblock.drivers.directory.content import Link
 from breezeblock.errors import NotSupportedByBackend
+from breezeblock.exports.iscsi import Access, IscsiTargets
 from breezeblock.exports.nbd import DiskFile
 
 
@@ -16,8 +17,11 @@ class Exports(Protocol):
     def export(self, name: str, disk: DiskFile, writable: bool = True) -> str:
         """Serve a disk and return its NBD URI; served already is done."""
 
+    def export_file(self, name: str, disk: DiskFile, writable: bool = True) -> Path:
+        """Serve a disk as a file, which something else serves on; served so already is done."""
+
     def uri(self, name: str) -> str | None:
-        """Where it is served, or None."""
+        """Where it is served, or would be over NBD; None if it is not."""
 
     def withdraw(self, name: str, force: bool = False) -> None:
         """Serve it no more. Raises `BackendInUse` while a client is on, unless forced."""
@@ -42,8 +46,9 @@ class Exports(Protocol):
 class Exporting:
     """The exports, adopted at first use, and asked in this driver's terms."""
 
-    def __init__(self, open_exports: Callable[[], Exports]) -> None:
+    def __init__(self, open_exports: Callable[[], Exports], targets: IscsiTargets | None = None) -> None:
         self._open = open_exports
+        self._targets = targets
         self._lock = threading.Lock()
         self._made: Exports | None = None
         self._adopted = False
@@ -66,12 +71,25 @@ class Exporting:
         """Serve a disk and return its NBD URI."""
         return self._exports.export(name, disk, writable)
 
+    def export_target(self, name: str, disk: DiskFile, access: Access, writable: bool = True) -> None:
+        """Serve a disk as an iSCSI target, to those who have access and to nobody else."""
+        assert self._targets is not None
+        self._targets.serve(name, self._exports.export_file(name, disk, writable), access, writable=writable)
+
     def is_exported(self, name: str) -> bool:
         """Whether it is served now."""
         return self._exports.uri(name) is not None
 
     def withdraw(self, name: str) -> None:
         """Serve it no more, clients or not; not served is done."""
+        if self._targets is not None:
+            self._targets.withdraw(name)
+        self._exports.withdraw(name, force=True)
+
+    def pause(self, name: str) -> None:
+        """Cut clients off for the moment; initiators of a target wait until it is served again."""
+        if self._targets is not None:
+            self._targets.pause(name)
         self._exports.withdraw(name, force=True)
 
     def switch(self, name: str, links: Sequence[Link]) -> None:
@@ -99,6 +117,10 @@ class NoExports:
     """`Exports` of a directory that nothing is exported from."""
 
     def export(self, name: str, disk: DiskFile, writable: bool = True) -> str:
+        """Refuse."""
+        raise NotSupportedByBackend(f"{name} lies in a directory that is not exported.")
+
+    def export_file(self, name: str, disk: DiskFile, writable: bool = True) -> Path:
         """Refuse."""
         raise NotSupportedByBackend(f"{name} lies in a directory that is not exported.")
 

@@ -21,6 +21,7 @@ import msgspec
 
 from breezeblock.drivers.directory import durable
 from breezeblock.errors import BackendNotFound, DriverError, InvalidInput
+from breezeblock.exports.iscsi import Access
 
 PLAIN_NAME = re.compile(r"(volume|snapshot)-[A-Za-z0-9][\w-]{0,63}|(base|image)-[A-Za-z0-9][\w-]{0,127}", re.ASCII)
 RECORD = "record.json"
@@ -74,6 +75,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hydrating: Hydrating | None = None
     connected: tuple[str, ...] = ()
     """Of a volume: who it is exported for, as `who_connects` tells them apart."""
+    iscsi: Access | None = None
+    """Of a volume that is exported over iSCSI: how they open it. Otherwise they do over NBD."""
     adopted: bool = False
     """Of a base: whether the file `ADOPTED` is there, and perhaps read by export daemons."""
 
