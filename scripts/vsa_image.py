@@ -53,10 +53,11 @@ def build(target: Path, size: int, fill: Fill) -> None:
             _run([*_as_root(), "rm", "-rf", tree])
 
 
-def debian(tree: Path) -> None:
-    """Put a minimal Debian (or what this machine runs) into the directory. Raises `BuildFailed`."""
+def debian(tree: Path, *packages: str) -> None:
+    """Put a minimal Debian (or what this machine runs), and these packages, into the directory. Raises `BuildFailed`."""
     mirror, suite = _mirror()
-    _run([*_as_root(), "debootstrap", "--variant=minbase", suite, tree, mirror])
+    more = [f"--include={','.join(packages)}"] if packages else []
+    _run([*_as_root(), "debootstrap", "--variant=minbase", *more, suite, tree, mirror])
 
 
 def files_of_python(tree: Path) -> None:

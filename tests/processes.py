@@ -116,6 +116,16 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def listener_of(path: Path) -> int | None:
+    """The process that listens at a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        return int.from_bytes(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), "little")
+
+
 def files_of(pid: int) -> set[str]:
     """The names of what a process holds open, but for what it closes while they are read."""
     found = set()

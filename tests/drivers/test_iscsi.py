@@ -23,7 +23,7 @@ from tests import initiator
 from tests.drivers.directory_storage import a_volume
 from tests.drivers.test_exports import overlay, raw
 from tests.initiator import OURS, said
-from tests.processes import files_of, free_port, is_alive
+from tests.processes import files_of, free_port, is_alive, listener_of
 
 MIB = 1 << 20
 PREFIX = "iqn.2010-10.org.openstack:"
@@ -60,12 +60,7 @@ class Site:
 
     def pid(self) -> int | None:
         """Of the tgtd that runs."""
-        with socket.socket(socket.AF_UNIX) as control:
-            try:
-                control.connect(str(self.directory / "iscsi" / "tgtd.0"))
-            except (FileNotFoundError, ConnectionRefusedError):
-                return None
-            return int.from_bytes(control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), "little")
+        return listener_of(self.directory / "iscsi" / "tgtd.0")
 
     def close(self) -> None:
         """End everything, also what a test that failed has left."""
