@@ -1,7 +1,6 @@
 """Which process it was, so that its end can be proved later, also by another one."""
 
 import os
-import select
 from pathlib import Path
 
 import msgspec
@@ -37,13 +36,6 @@ def this() -> Process:
     started = _started(os.getpid())
     assert started is not None
     return Process(_machine(), os.getpid(), started)
-
-
-def has_ended(handle: int, within: float) -> bool:
-    """Whether the process of a pidfd has ended, or does so within so many seconds."""
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    return bool(poll.poll(within * 1000))
 
 
 def _machine() -> str:

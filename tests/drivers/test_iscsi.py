@@ -15,12 +15,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from breezeblock.drivers.conformance import settings_for
+from breezeblock.drivers.directory.driver import DirectoryDriver, open_driver
 from breezeblock.errors import BackendInUse, ConfigError, InvalidInput
 from breezeblock.exports import tgt
 from breezeblock.exports.iscsi import Access, IscsiTargets, connection_of, initiator_of, new_access
 from breezeblock.exports.nbd import DiskFile, NbdExports
 from tests import initiator
-from tests.drivers.directory_storage import a_volume
+from tests.drivers.directory_storage import a_snapshot, a_volume
 from tests.drivers.test_exports import overlay, raw
 from tests.initiator import OURS, said
 from tests.processes import files_of, free_port, is_alive, listener_of
@@ -450,3 +452,38 @@ def test_a_connection_has_the_keys_that_os_brick_reads() -> None:
         "access_mode": "rw",
         "volume_id": volume.id,
     }
+
+
+def opened(directory: Path) -> DirectoryDriver:
+    """A driver that serves over iSCSI, with overlays."""
+    told = {"target_protocol": "iscsi", "target_port": str(free_port()), "directory_reflink": "never"}
+    driver = open_driver(settings_for("directory", directory, **told))
+    driver.check_for_setup_error()
+    return driver
+
+
+def test_the_password_is_in_the_record_of_the_volume_alone_and_changes_with_each_export(tmp_path: Path) -> None:
+    driver, volume = opened(tmp_path), a_volume()
+    driver.create_volume(volume)
+    passwords = set()
+    for _ in range(2):
+        connector = {"host": "compute-1", "initiator": OURS}
+        password = driver.initialize_connection(volume, connector)["data"]["auth_password"]
+        passwords.add(password)
+        driver.create_snapshot(a_snapshot(volume), volume)
+        driver.create_cloned_volume(a_volume(), volume)
+        records = [path for path in tmp_path.rglob("record.json") if password in path.read_text()]
+        assert [path.parent.name for path in records] == [volume.storage_name]
+        assert records[0].stat().st_mode & 0o077 == 0
+        driver.terminate_connection(volume, connector)
+        assert not any(password in path.read_text() for path in tmp_path.rglob("record.json"))
+    assert len(passwords) == 2
+    driver.close()
+
+
+def test_a_machine_that_cannot_serve_targets_is_told_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda program, path: None)
+    with pytest.raises(ConfigError, match=r"target_protocol is iscsi.*Debian package tgt"):
+        opened(tmp_path)

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import logging
 import os
+import select
 import signal
 import threading
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from breezeblock import commands, process
+from breezeblock import commands
 from breezeblock.errors import BackendInUse, BackendNotFound, BackendTransient, ConfigError, DriverError
 from breezeblock.exports.disk import (
     CephImage,
@@ -293,7 +294,9 @@ class ExportDaemon:
 
     def _ended(self, within: float) -> bool:
         assert self._pidfd is not None
-        return process.has_ended(self._pidfd, within)
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(within * 1000))
 
     @contextmanager
     def _session(self) -> Iterator[QmpClient]:

@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 from oslo_config import cfg
 
-from breezeblock import commands, process
-from breezeblock.errors import BackendInUse, BackendTransient, ConfigError, DriverError, InvalidInput
+from breezeblock import commands
+from breezeblock.errors import BackendInUse, BackendTransient, CommandFailed, ConfigError, DriverError, InvalidInput
 from breezeblock.exports import tgt
 from breezeblock.exports.connection import is_writable
 from breezeblock.exports.tgt import Mode, NoConnection, NoUser, Op, Target, TargetExists, TgtdGone
@@ -74,6 +74,17 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 def new_access(iqn: str) -> Access:
     """A login that nobody knows yet. CHAP's secrets are 12 to 16 bytes for initiators that hold to the book."""
     return Access(iqn=iqn, user=secrets.token_hex(10), password=secrets.token_hex(8), initiators={})
+
+
+def installed() -> str:
+    """The path of tgtd. Raises `ConfigError` where this machine cannot serve targets."""
+    try:
+        program = commands.find("tgtd", "tgt")
+    except CommandFailed as error:
+        raise ConfigError(f"target_protocol is iscsi: {error.message}") from error
+    if not Path("/dev/fuse").exists():
+        raise ConfigError("target_protocol is iscsi, and there is no /dev/fuse: load the kernel's module fuse.")
+    return program
 
 
 def initiator_of(connector: Mapping[str, Any]) -> str:
@@ -291,23 +302,19 @@ class IscsiTargets:
         self._listens = True
 
     def _launch(self) -> None:
-        program = commands.find("tgtd", "tgt")
+        program = installed()
         log = self._run_dir / f"{_CONTROL}.log"
         where = f"TGT_IPC_SOCKET={self._control.with_suffix('')}"
         threads = ["--nr_iothreads", str(IO_THREADS)]
         argv = ["env", where, program, "--foreground", "--control-port", "0", *threads]
-        started = os.pidfd_open(commands.start_daemon([*argv, "--iscsi", f"portal={self._portal}"], log))
+        commands.start_daemon([*argv, "--iscsi", f"portal={self._portal}"], log)
         deadline = time.monotonic() + START_SECONDS
-        try:
-            while time.monotonic() < deadline:
-                with suppress(TgtdGone):
-                    tgt.portals(self._control)
-                    return
-                if process.has_ended(started, within=0.01):
-                    break
-        finally:
-            os.close(started)
-        raise DriverError(f"tgtd did not start; {log} says why.")
+        while time.monotonic() < deadline:
+            with suppress(TgtdGone):
+                tgt.portals(self._control)
+                return
+            time.sleep(0.01)
+        raise DriverError(f"tgtd did not start within {START_SECONDS:.0f} s; {log} says why.")
 
     def _end_idle(self) -> None:
         """End tgtd if it has no target."""

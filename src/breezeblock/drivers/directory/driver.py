@@ -125,6 +125,8 @@ class DirectoryDriver:
 
     def check_for_setup_error(self) -> None:
         """Make the directories, look for reflink, and mend what a process left that was killed."""
+        if self._options["target_protocol"] == "iscsi":
+            iscsi.installed()
         root = self._store.root
         try:
             self._store.prepare()

@@ -226,7 +226,7 @@ class Lineage:
             durable.make_directory(path.parent / "users")
 
         new = msgspec.structs.replace(
-            record, name=base, disk=DISK, content=f"frozen:{record.name}", switching=None, connected=()
+            record, name=base, disk=DISK, content=f"frozen:{record.name}", switching=None, connected=(), iscsi=None
         )
         self.make(new, prepare)
         return base
