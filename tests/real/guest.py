@@ -18,7 +18,7 @@ PACKAGES = ("linux-image-cloud-amd64", "busybox-static")
 MODULES = ("virtio_pci", "virtio_blk")
 """What a guest needs to find its disk; what these depend on comes before them."""
 UP = "THE SHELL IS UP"
-SHELL = f"stty -echo; echo {UP}; exec env PS1= bash --norc --noprofile --noediting 2>&1"
+SHELL = f"stty -echo; echo {UP}; exec env PS1= PS2= bash --norc --noprofile --noediting 2>&1"
 """The end of a guest's script that leaves a shell on its serial line."""
 INIT = """#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev

@@ -1,7 +1,10 @@
-"""A volume over iSCSI in a Debian guest with open-iscsi and the kernel's own initiator, while everything is killed in turn."""
+"""A volume over iSCSI in a Debian guest with open-iscsi and the kernel's own initiator, while everything is killed in turn,
+and as os-brick, which Nova calls, opens it."""
 
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -20,15 +23,42 @@ from tests.real import guest
 from tests.real.guest import Console
 
 CACHE = Path("~/.cache/breezeblock").expanduser() / "guest"
-PACKAGES = ("open-iscsi", "e2fsprogs", "iproute2", "kmod", "procps")
+PACKAGES = (
+    "open-iscsi",
+    "e2fsprogs",
+    "iproute2",
+    "kmod",
+    "procps",
+    "python3-os-brick",
+    "dmidecode",
+    "sg3-utils",
+    "udev",
+    "multipath-tools",
+    "lsscsi",
+)
+PROVIDERS = ("python3-ply",)
+"""Of packages that others need and that debootstrap does not find by itself."""
 MODULES = ("virtio_net", "sd_mod", "iscsi_tcp")
 HOST = "10.0.2.2"
 """What QEMU's user network calls the loopback of the machine that the guest runs on."""
 SCRIPT = (
     "mount -t sysfs sys /sys; mount -t tmpfs run /run; mkdir /run/lock; ip link set lo up; ip link set eth0 up; "
     f"ip addr add 10.0.2.15/24 dev eth0; echo InitiatorName={OURS} > /etc/iscsi/initiatorname.iscsi; "
-    f"iscsid; {guest.SHELL}"
+    f"hostname compute-1; /lib/systemd/systemd-udevd --daemon; iscsid; {guest.SHELL}"
 )
+BRICK = """
+import json, sys
+from os_brick import privileged
+from os_brick.initiator import connector
+privileged.default.set_client_mode(False)
+verb, *told = json.loads(sys.argv[1])
+if verb == "get_connector_properties":
+    answer = connector.get_connector_properties("", "10.0.2.15", False, False)
+else:
+    answer = getattr(connector.InitiatorConnector.factory("ISCSI", ""), verb)(*told)
+print("ANSWER", json.dumps(answer))
+"""
+"""A verb of os-brick, without its helper for those who are not root."""
 WRITER = """
 i=0; while echo $((i = i + 1)) > /mnt/new && sync /mnt/new && mv /mnt/new /mnt/n && sync /mnt; do echo $i > /run/n; done
 echo $i > /run/failed
@@ -45,9 +75,9 @@ def disk() -> Path:
         tree, raw = CACHE / "initiator.tree", CACHE / "initiator.new"
         subprocess.run(["rm", "-rf", tree], check=True)
         tree.mkdir()
-        vsa_image.debian(tree, *PACKAGES)
+        vsa_image.debian(tree, *PACKAGES, *PROVIDERS)
         with raw.open("wb") as file:
-            file.truncate(1 << 30)
+            file.truncate(3 << 29)
         subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-d", tree, raw], check=True)
         subprocess.run(["rm", "-rf", tree], check=True)
         raw.rename(disk)
@@ -194,3 +224,29 @@ def test_a_storage_daemon_that_is_killed_is_followed_by_another(site: Site, cons
     killed(listener_of(monitor))
     again = f"for i in $(seq 100); do dd if={device} bs=4k count=1 iflag=direct 2>/dev/null | sha256sum | tee /run/sum; grep -qxF '{before.strip()}' /run/sum && break; sleep 0.5; done"
     assert before.strip() in console.run(again)
+
+
+def test_os_brick_connects_grows_and_disconnects_a_volume(site: Site, console: Console) -> None:
+    def brick(verb: str, *told: Any) -> Any:
+        order = shlex.quote(json.dumps([verb, *told]))
+        answer = console.run(f"OSLO_LOCK_PATH=/run/lock python3 -W ignore -c {shlex.quote(BRICK)} {order}", 240)
+        return json.loads(answer.partition("ANSWER ")[2])
+
+    connector = brick("get_connector_properties")
+    assert connector["initiator"] == OURS
+    volume_id = made(site.client)
+    attachment = attach(site.client, volume_id, connector)
+    port = attachment["connection_info"]["target_portal"].rpartition(":")[2]
+    told = attachment["connection_info"] | {"target_portal": f"{HOST}:{port}"}
+    device = brick("connect_volume", told)
+    assert device["type"] == "block"
+    console.run(f"dd if=/dev/urandom of={device['path']} bs=1M count=4 oflag=direct")
+    before = console.run(f"dd if={device['path']} bs=1M count=4 iflag=direct 2>/dev/null | sha256sum")
+    site.client.call("POST", f"/volumes/{volume_id}/action", {"os-extend": {"new_size": 2}})
+    until(lambda: status(site.client, volume_id) == "in-use")
+    assert brick("extend_volume", told) == 2 << 30
+    assert console.run(f"dd if={device['path']} bs=1M count=4 iflag=direct 2>/dev/null | sha256sum") == before
+    brick("disconnect_volume", told, device)
+    console.run("iscsiadm -m session 2>&1", code=21)
+    site.client.call("DELETE", f"/attachments/{attachment['id']}")
+    until(lambda: status(site.client, volume_id) == "available")
