@@ -19,7 +19,7 @@ from breezeblock.drivers.conformance import settings_for
 from breezeblock.drivers.directory.driver import DirectoryDriver, open_driver
 from breezeblock.errors import BackendInUse, ConfigError, InvalidInput
 from breezeblock.exports import tgt
-from breezeblock.exports.iscsi import Access, IscsiTargets, connection_of, initiator_of, new_access
+from breezeblock.exports.iscsi import Access, IscsiTargets, connection_of, initiator_of, new_access, portal
 from breezeblock.exports.nbd import DiskFile, NbdExports
 from tests import initiator
 from tests.drivers.directory_storage import a_snapshot, a_volume
@@ -37,7 +37,7 @@ class Site:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.portal = f"127.0.0.1:{free_port()}"
+        self.portal = portal({"target_ip_address": "127.0.0.1", "target_port": free_port()})
         self.exports = NbdExports(directory / "nbd")
         self.targets = self.opened()
 
@@ -103,6 +103,14 @@ def test_an_initiator_reads_what_it_wrote(site: Site) -> None:
     assert "read 65536/65536" in site.io(access, "read -P 7 4096 64k")
     site.withdraw()
     assert disk.path.read_bytes()[4096 : 4096 + 65536] == b"\7" * 65536
+
+
+def test_an_initiator_comes_over_ipv6(site: Site) -> None:
+    site.portal = portal({"target_ip_address": "::1", "target_port": free_port()})
+    site.targets, access = site.opened(), site.access()
+    site.serve(raw(site.directory / "disk"), access)
+    assert "read 512/512" in site.io(access, "read 0 512")
+    site.serve(DiskFile(site.directory / "disk", "raw"), access)
 
 
 def test_an_overlay_is_served_as_one_disk(site: Site) -> None:

@@ -1,4 +1,5 @@
-"""Files and images in Ceph exported over NBD on Unix sockets, by daemons that a restart of the service does not touch.
+"""Files and images in Ceph exported over NBD on Unix sockets, by daemons that a restart of the service does not touch. Instead
+they may be exported as files of this machine, for servers of other protocols (`exports.iscsi`).
 
 A few exports share a daemon, so that a crash cuts few clients. An export's URI stays the same for as long as its name
 does, whichever daemon serves it: it names a symbolic link that points to that daemon's socket. A client which is able
