@@ -159,13 +159,21 @@ def test_a_file_system_on_a_volume_while_everything_is_killed_in_turn(site: Site
         site.server.kill()
         site.start()
 
+    def power_cut() -> None:
+        killed(listener_of(tgtd))
+        for monitor in (site.data_dir / "run" / "nbd" / "one").glob("*.qmp"):
+            killed(listener_of(monitor))
+        restart()
+
+    tgtd = site.data_dir / "run" / "iscsi" / "tgtd.0"
     goes_on("attached")
     acts: list[Callable[[], None]] = [
         snapshot,
         lambda: killed(child(site.server, "worker")),
         restart,
         extend,
-        lambda: killed(listener_of(site.data_dir / "run" / "iscsi" / "tgtd.0")),
+        lambda: killed(listener_of(tgtd)),
+        power_cut,
     ]
     for number, act in enumerate(acts):
         act()
