@@ -5,6 +5,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from breezeblock.drivers.conformance.storage import for_qemu
+
 OURS = "iqn.1993-08.org.debian:01:ours"
 
 
@@ -16,26 +18,17 @@ def session(
 
     It is killed at the end of the block.
     """
-    image = {
-        "driver": "raw",
-        "file.driver": "iscsi",
-        "file.transport": "tcp",
-        "file.portal": data["target_portal"],
-        "file.target": data["target_iqn"],
-        "file.lun": data["target_lun"],
-        "file.initiator-name": initiator,
-    }
-    argv = ["qemu-io", *options, *(word for order in orders for word in ("-c", order))]
-    if chap:
-        argv += ["--object", f"secret,id=chap,data={data['auth_password']}"]
-        image |= {"file.user": data["auth_username"], "file.password-secret": "chap"}
-    argv += ["--image-opts", ",".join(f"{key}={value}" for key, value in image.items())]
-    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    told = {key: value for key, value in data.items() if chap or not key.startswith("auth_")}
+    with for_qemu({"driver_volume_type": "iscsi", "data": told}, initiator) as image:
+        argv = ["qemu-io", *options, *(word for order in orders for word in ("-c", order)), *image]
+        process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def io(data: Mapping[str, Any], *orders: str, **how: Any) -> str:

@@ -282,30 +282,30 @@ def is_for_qemu(connection: ConnectionInfo) -> bool:
 
 
 @contextlib.contextmanager
-def for_qemu(connection: ConnectionInfo) -> Iterator[list[str]]:
+def for_qemu(connection: ConnectionInfo, initiator: str = CONNECTOR["initiator"]) -> Iterator[list[str]]:
     """The arguments by which a program of QEMU opens a connection: in Ceph on a host whose ceph.conf and keyring lie where
-    Ceph looks for them, or CEPH_CONF says; over iSCSI as the initiator of `CONNECTOR`."""
+    Ceph looks for them, or CEPH_CONF says; over iSCSI as an initiator, by CHAP where the connection has a login."""
     data = connection["data"]
     if connection["driver_volume_type"] == "rbd":
         conf = os.environ.get("CEPH_CONF", "/etc/ceph/ceph.conf")
         yield ["--format", "raw", f"rbd:{data['name']}:id={data['auth_username']}:conf={conf}"]
     elif connection["driver_volume_type"] == "iscsi":
-        options = {
+        image = {
             "driver": "raw",
             "file.driver": "iscsi",
             "file.transport": "tcp",
             "file.portal": data["target_portal"],
             "file.target": data["target_iqn"],
             "file.lun": data["target_lun"],
-            "file.initiator-name": CONNECTOR["initiator"],
-            "file.user": data["auth_username"],
-            "file.password-secret": "chap",
+            "file.initiator-name": initiator,
         }
         with tempfile.NamedTemporaryFile("w") as secret:
-            secret.write(data["auth_password"])
-            secret.flush()
-            image = ",".join(f"{key}={value}" for key, value in options.items())
-            yield ["--object", f"secret,id=chap,file={secret.name}", "--image-opts", image]
+            if "auth_username" in data:
+                secret.write(data["auth_password"])
+                secret.flush()
+                image |= {"file.user": data["auth_username"], "file.password-secret": "chap"}
+            options = ",".join(f"{key}={value}" for key, value in image.items())
+            yield ["--object", f"secret,id=chap,file={secret.name}", "--image-opts", options]
     else:
         yield ["--format", "raw", _nbd_uri(connection)]
 
