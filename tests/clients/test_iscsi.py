@@ -116,7 +116,6 @@ def test_the_life_of_an_attached_volume(site: Site) -> None:
 
     with session(told) as guest:
         said(guest, "write -P 1 0 64k", "wrote 65536/65536")
-        said(guest, "flush", "")
         body = {"snapshot": {"volume_id": volume_id, "force": True}}
         snapshot_id = client.call("POST", "/snapshots", body)["snapshot"]["id"]
         until(lambda: client.call("GET", f"/snapshots/{snapshot_id}")["snapshot"]["status"] == "available")

@@ -10,6 +10,7 @@ from breezeblock.model.pool import Pool
 _pools = tables.pools
 _services = tables.services
 _ALL = sa.select(_pools).order_by(_pools.c.name)
+_BY_NAME = sa.select(_pools).where(_pools.c.name == sa.bindparam("name"))
 
 NEW_SERVICE = sa.text(
     'INSERT INTO services (host, "binary", availability_zone, disabled, frozen, log_levels, disabled_reason, started_at, updated_at) '
@@ -22,6 +23,11 @@ NEW_SERVICE = sa.text(
 def all_pools(connection: Connection) -> list[Pool]:
     """All pools, by name."""
     return records.fetch_all(connection, _ALL, Pool)
+
+
+def find(connection: Connection, name: str) -> Pool | None:
+    """A pool by its name, `host@backend#pool`."""
+    return records.fetch_one(connection, _BY_NAME, Pool, {"name": name})
 
 
 def report(connection: Connection, backend: str, pools: list[Pool]) -> None:

@@ -1,6 +1,7 @@
 """What is exported, asked of the servers as any client may (NBD_OPT_LIST), or of the kernel where it is a file: takes nothing
 over and changes nothing."""
 
+import re
 import socket
 import struct
 from pathlib import Path
@@ -36,7 +37,7 @@ def exported_names(run_dir: Path) -> list[str]:
 def _mounted_in(directory: Path) -> list[tuple[str, str, str]]:
     """The names of what is mounted on files of a directory, at their first dashes (proc_pid_mountinfo(5))."""
     points = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
-    paths = (Path(point.encode().decode("unicode_escape")) for point in points)
+    paths = (Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point)) for point in points)
     return [path.name.partition("-") for path in paths if path.parent == directory.absolute()]
 
 

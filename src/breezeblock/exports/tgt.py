@@ -1,7 +1,7 @@
 """The control protocol of tgtd, as far as iSCSI targets need it: what `tgtadm` speaks, over a Unix socket.
 
 It is spoken here since tgtadm takes passwords on its argument list, which every user of the machine can read. The
-structures are those of tgt's `usr/tgtadm.h`, the same from 1.0.5 (2010) to 1.0.97.
+structures are those of tgt's `usr/tgtadm.h`, the same from 1.0.30 (2012) to 1.0.97.
 """
 
 import enum

@@ -112,8 +112,9 @@ def connect(database: Database, context: RequestContext, attachment_id: str, con
 
 def check_connector(connection: Connection, volume: Volume, connector: dict[str, Any]) -> None:
     """Raises `InvalidInput` for a connector that the volume's storage could do nothing with (Cinder's `validate_connector`)."""
-    told = next((pool.capabilities for pool in pools.all_pools(connection) if pool.name == volume.host), {})
-    if told.get("storage_protocol") == iscsi.STORAGE_PROTOCOL and connector.get("driver_volume_type") != "nbd":
+    pool = pools.find(connection, volume.host or "")
+    protocol = pool.capabilities.get("storage_protocol") if pool is not None else None
+    if protocol == iscsi.STORAGE_PROTOCOL and connector.get("driver_volume_type") != "nbd":
         iscsi.initiator_of(connector)
 
 
