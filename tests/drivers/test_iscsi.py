@@ -117,14 +117,13 @@ def test_an_initiator_comes_over_ipv6(site: Site) -> None:
 def test_the_path_may_have_blanks_and_letters_of_any_alphabet(tmp_path: Path) -> None:
     directory = tmp_path / "große Platte"
     directory.mkdir()
-    site = Site(directory)
-    access = site.access()
-    site.serve(raw(directory / "disk"), access)
-    assert "read 512/512" in site.io(access, "read 0 512")
-    assert exported_names(directory / "nbd") == ["volume-1"]
-    site.withdraw()
-    assert exported_names(directory / "nbd") == []
-    site.close()
+    with contextlib.closing(Site(directory)) as site:
+        access = site.access()
+        site.serve(raw(directory / "disk"), access)
+        assert "read 512/512" in site.io(access, "read 0 512")
+        assert exported_names(directory / "nbd") == ["volume-1"]
+        site.withdraw()
+        assert exported_names(directory / "nbd") == []
 
 
 def test_an_overlay_is_served_as_one_disk(site: Site) -> None:
